@@ -1,0 +1,510 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use ::http::StatusCode;
+use bytes::BytesMut;
+use serde::Serialize;
+
+use crate::jsonrpc::{self, ErrorCode, ErrorObject, Malformed, Raw, RequestId};
+
+/// Why a request is refused, ready to be answered: an HTTP status and a JSON-RPC error with one plain
+/// sentence.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use throughline_proto::http::{Refusal, RefusalKind};
+///
+/// let refusal = Refusal::new(RefusalKind::UnknownSession);
+/// assert_eq!(refusal.status(), 404);
+/// let mut body = BytesMut::new();
+/// refusal.write(&mut body);
+/// assert_eq!(
+///     body,
+///     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"The session is unknown or has ended. Send initialize without an Mcp-Session-Id header to open a new one."}}"#,
+/// );
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refusal(Box<Inner>); // boxed because it is rare and travels in every `Result`
+
+#[derive(Clone, PartialEq, Eq)]
+struct Inner {
+    kind: RefusalKind,
+    message: Cow<'static, str>,
+    data: Option<Raw>,
+    id: Option<RequestId>,
+    retry_after: Option<Duration>,
+}
+
+/// The reasons for which a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// The body is not JSON.
+    Parse,
+    /// The body is no message, or one that may not be sent now.
+    InvalidRequest,
+    /// The parameters do not fit the method.
+    InvalidParams,
+    /// The method does not exist. Only the modern era refuses this with a status (404); a session answers it
+    /// as an ordinary error response, because there 404 means that the session is gone.
+    MethodNotFound,
+    /// The `Host` is none that this server answers to.
+    BadHost,
+    /// The `Origin` is none that may ask.
+    BadOrigin,
+    /// `Accept` admits nothing that this endpoint can answer with.
+    NotAcceptable,
+    /// The body is not declared as JSON.
+    UnsupportedMediaType,
+    /// The body is longer than allowed.
+    BodyTooLarge,
+    /// The body took too long to arrive.
+    BodyTimeout,
+    /// The HTTP method is not served.
+    MethodNotAllowed {
+        /// The value of the `Allow` header.
+        allow: &'static str,
+    },
+    /// The request needs a session and names none.
+    MissingSession,
+    /// The session is unknown, has ended or belongs to somebody else.
+    UnknownSession,
+    /// The protocol version is none that this server speaks.
+    UnsupportedVersion,
+    /// The protocol version is not the one that the session negotiated.
+    VersionMismatch,
+    /// A request of the modern era came to a server that only speaks sessions. Its code is not one of the
+    /// modern era's, which tells a client that speaks both to fall back to `initialize`.
+    ModernEra,
+    /// The `Last-Event-ID` is none that this session gave out.
+    CursorInvalid,
+    /// Events after the cursor were dropped.
+    CursorGone,
+    /// The cursor is at the end of a stream that has ended.
+    CursorAtEnd,
+    /// No more sessions are taken.
+    SessionsFull,
+    /// Too many requests are in flight.
+    RequestsFull,
+    /// The server is shutting down.
+    Draining,
+    /// The id is that of a request still in flight.
+    DuplicateRequestId,
+    /// The session has not been initialized.
+    NotInitialized,
+    /// Something broke on this side.
+    Internal,
+}
+
+impl RefusalKind {
+    /// The status, the code and what is said when nothing more particular is: the one table.
+    const fn row(self) -> (StatusCode, ErrorCode, &'static str) {
+        use ErrorCode as Code;
+        use StatusCode as Status;
+        match self {
+            RefusalKind::Parse => {
+                (Status::BAD_REQUEST, Code::PARSE_ERROR, "The body is not JSON. Send one JSON-RPC message.")
+            }
+            RefusalKind::InvalidRequest => {
+                (Status::BAD_REQUEST, Code::INVALID_REQUEST, "The body is not a JSON-RPC message. Send one.")
+            }
+            RefusalKind::InvalidParams => {
+                (Status::BAD_REQUEST, Code::INVALID_PARAMS, "The params do not fit the method. Correct them.")
+            }
+            RefusalKind::MethodNotFound => (
+                Status::NOT_FOUND,
+                Code::METHOD_NOT_FOUND,
+                "The method does not exist here. Use one that the server's capabilities offer.",
+            ),
+            RefusalKind::BadHost => (
+                Status::FORBIDDEN,
+                Code::INVALID_REQUEST,
+                "This server does not answer to that Host. Use its own address, or have its operator allow the host.",
+            ),
+            RefusalKind::BadOrigin => (
+                Status::FORBIDDEN,
+                Code::INVALID_REQUEST,
+                "That Origin may not use this server. Have its operator allow the origin.",
+            ),
+            RefusalKind::NotAcceptable => (
+                Status::NOT_ACCEPTABLE,
+                Code::INVALID_REQUEST,
+                "The Accept header admits no answer. Send: Accept: application/json, text/event-stream",
+            ),
+            RefusalKind::UnsupportedMediaType => (
+                Status::UNSUPPORTED_MEDIA_TYPE,
+                Code::INVALID_REQUEST,
+                "The body must be JSON in UTF-8. Send: Content-Type: application/json",
+            ),
+            RefusalKind::BodyTooLarge => (
+                Status::PAYLOAD_TOO_LARGE,
+                Code::INVALID_REQUEST,
+                "The body is too large. Send a smaller message.",
+            ),
+            RefusalKind::BodyTimeout => (
+                Status::REQUEST_TIMEOUT,
+                Code::INVALID_REQUEST,
+                "The body took too long to arrive. Send it again.",
+            ),
+            RefusalKind::MethodNotAllowed { .. } => (
+                Status::METHOD_NOT_ALLOWED,
+                Code::INVALID_REQUEST,
+                "This HTTP method is not served here. Use one that the Allow header lists.",
+            ),
+            RefusalKind::MissingSession => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "The Mcp-Session-Id header is missing. Send the one that initialize was answered with, or send initialize first.",
+            ),
+            RefusalKind::UnknownSession => (
+                Status::NOT_FOUND,
+                Code::INVALID_REQUEST,
+                "The session is unknown or has ended. Send initialize without an Mcp-Session-Id header to open a new one.",
+            ),
+            RefusalKind::UnsupportedVersion => (
+                Status::BAD_REQUEST,
+                // Not the code that the modern era has for this: it would tell a client that speaks both eras
+                // not to fall back.
+                Code::INVALID_REQUEST,
+                "The protocol version is not supported. Send the one that initialize was answered with.",
+            ),
+            RefusalKind::VersionMismatch => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "The MCP-Protocol-Version header is not the version that this session negotiated. Send that one.",
+            ),
+            RefusalKind::ModernEra => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "This server needs a session. Send initialize first.",
+            ),
+            RefusalKind::CursorInvalid => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "The Last-Event-ID is not an event id of this session. Open the stream without it.",
+            ),
+            RefusalKind::CursorGone => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "Events after the Last-Event-ID are no longer held. Resume from the oldest cursor in the data for the rest.",
+            ),
+            RefusalKind::CursorAtEnd => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "The stream has ended and nothing follows the Last-Event-ID. Do not resume it.",
+            ),
+            RefusalKind::SessionsFull => (
+                Status::SERVICE_UNAVAILABLE,
+                Code::INTERNAL_ERROR,
+                "The server has as many sessions as it can take. Try again later.",
+            ),
+            RefusalKind::RequestsFull => (
+                Status::SERVICE_UNAVAILABLE,
+                Code::INTERNAL_ERROR,
+                "Too many requests are in flight. Await some of them, then try again.",
+            ),
+            RefusalKind::Draining => (
+                Status::SERVICE_UNAVAILABLE,
+                Code::INTERNAL_ERROR,
+                "The server is shutting down. Try again later.",
+            ),
+            RefusalKind::DuplicateRequestId => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "A request with this id is still in flight. Give each request an id of its own.",
+            ),
+            RefusalKind::NotInitialized => (
+                Status::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "The session is not initialized. Send initialize first.",
+            ),
+            RefusalKind::Internal => (
+                Status::INTERNAL_SERVER_ERROR,
+                Code::INTERNAL_ERROR,
+                "Something went wrong in the server. Its log says what.",
+            ),
+        }
+    }
+
+    /// How long to wait before the next try, for the kinds that pass by themselves.
+    const fn wait(self) -> Option<Duration> {
+        match self {
+            // Sessions end by the minute (unused ones live for 60 s), requests by the second, and a
+            // replacement of this process listens within seconds.
+            RefusalKind::SessionsFull => Some(Duration::from_secs(10)),
+            RefusalKind::RequestsFull => Some(Duration::from_secs(1)),
+            RefusalKind::Draining => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+}
+
+impl Refusal {
+    /// A refusal with the usual sentence for its kind.
+    pub fn new(kind: RefusalKind) -> Refusal {
+        let (_, _, message) = kind.row();
+        Refusal(Box::new(Inner {
+            kind,
+            message: Cow::Borrowed(message),
+            data: None,
+            id: None,
+            retry_after: kind.wait(),
+        }))
+    }
+
+    /// The body is longer than `limit` bytes.
+    pub fn body_too_large(limit: usize) -> Refusal {
+        Refusal::new(RefusalKind::BodyTooLarge)
+            .with_message(format!("The body is longer than {limit} bytes. Send a smaller message."))
+    }
+
+    /// The HTTP method is none of `allow`, which is a list as the `Allow` header wants it.
+    pub fn method_not_allowed(allow: &'static str) -> Refusal {
+        Refusal::new(RefusalKind::MethodNotAllowed { allow })
+            .with_message(format!("This HTTP method is not served here. Use one of: {allow}."))
+    }
+
+    /// The `MCP-Protocol-Version` header says `requested`, and none of `supported` (dates, separated by
+    /// commas) is that.
+    pub fn unsupported_version(requested: &str, supported: &str) -> Refusal {
+        Refusal::new(RefusalKind::UnsupportedVersion).with_message(format!(
+            "The protocol version \"{}\" is not supported. Send one of: {supported}.",
+            excerpt(requested)
+        ))
+    }
+
+    /// The `MCP-Protocol-Version` header says `requested`, and the session negotiated `negotiated`.
+    pub fn version_mismatch(requested: &str, negotiated: &str) -> Refusal {
+        Refusal::new(RefusalKind::VersionMismatch).with_message(format!(
+            "The MCP-Protocol-Version header says \"{}\", and this session negotiated \"{negotiated}\". Send that.",
+            excerpt(requested)
+        ))
+    }
+
+    /// `lost` events after the cursor were dropped; `oldest` is the cursor to resume from for what is still
+    /// held. Both are in the data: `{"reason":"gone","oldest":"..","lost":3}`.
+    pub fn cursor_gone(oldest: &str, lost: u64) -> Refusal {
+        #[derive(Serialize)]
+        struct Gone<'a> {
+            reason: &'static str,
+            oldest: &'a str,
+            lost: u64,
+        }
+        Refusal::new(RefusalKind::CursorGone).with_data(&Gone { reason: "gone", oldest, lost })
+    }
+
+    /// The same refusal with another sentence.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Refusal {
+        self.0.message = message.into();
+        self
+    }
+
+    /// The same refusal with `data`. A value that has no JSON form is left out.
+    #[must_use]
+    pub fn with_data<T: Serialize + ?Sized>(mut self, data: &T) -> Refusal {
+        self.0.data = Raw::new(data).ok();
+        self
+    }
+
+    /// The same refusal as the answer to the request `id`.
+    #[must_use]
+    pub fn with_id(mut self, id: RequestId) -> Refusal {
+        self.0.id = Some(id);
+        self
+    }
+
+    /// The same refusal with the time to wait before another try.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Refusal {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// The reason.
+    pub fn kind(&self) -> RefusalKind {
+        self.0.kind
+    }
+
+    /// The HTTP status to answer with.
+    pub fn status(&self) -> StatusCode {
+        self.0.kind.row().0
+    }
+
+    /// The JSON-RPC code to answer with.
+    pub fn code(&self) -> ErrorCode {
+        self.0.kind.row().1
+    }
+
+    /// The sentence to answer with.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The request that is refused, when its id could be read.
+    pub fn id(&self) -> Option<&RequestId> {
+        self.0.id.as_ref()
+    }
+
+    /// The JSON-RPC error to answer with.
+    pub fn error(&self) -> ErrorObject {
+        ErrorObject { code: self.code(), message: self.0.message.clone(), data: self.0.data.clone() }
+    }
+
+    /// The value of the `Allow` header.
+    pub fn allow(&self) -> Option<&'static str> {
+        match self.0.kind {
+            RefusalKind::MethodNotAllowed { allow } => Some(allow),
+            _ => None,
+        }
+    }
+
+    /// How long to wait before another try, for the `Retry-After` header: 10 s when sessions are full, 1 s
+    /// when requests are, 2 s while draining, unless told otherwise.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Appends the error response to answer with.
+    pub fn write(&self, out: &mut BytesMut) {
+        jsonrpc::write_error(out, self.id(), &self.error());
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Refusal {
+        let kind = match malformed.error.code {
+            ErrorCode::PARSE_ERROR => RefusalKind::Parse,
+            _ => RefusalKind::InvalidRequest,
+        };
+        let mut refusal = Refusal::new(kind);
+        refusal.0.message = malformed.error.message;
+        refusal.0.data = malformed.error.data;
+        refusal.0.id = malformed.id;
+        refusal
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, message, data, id, retry_after } = &*self.0;
+        f.debug_struct("Refusal")
+            .field("kind", kind)
+            .field("message", message)
+            .field("data", data)
+            .field("id", id)
+            .field("retry_after", retry_after)
+            .finish()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// As much of a peer's text as is worth repeating: a date has 10 characters.
+fn excerpt(text: &str) -> &str {
+    const MOST: usize = 32;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: &[(RefusalKind, u16, i32)] = &[
+        (RefusalKind::Parse, 400, -32700),
+        (RefusalKind::InvalidRequest, 400, -32600),
+        (RefusalKind::InvalidParams, 400, -32602),
+        (RefusalKind::MethodNotFound, 404, -32601),
+        (RefusalKind::BadHost, 403, -32600),
+        (RefusalKind::BadOrigin, 403, -32600),
+        (RefusalKind::NotAcceptable, 406, -32600),
+        (RefusalKind::UnsupportedMediaType, 415, -32600),
+        (RefusalKind::BodyTooLarge, 413, -32600),
+        (RefusalKind::BodyTimeout, 408, -32600),
+        (RefusalKind::MethodNotAllowed { allow: "POST" }, 405, -32600),
+        (RefusalKind::MissingSession, 400, -32600),
+        (RefusalKind::UnknownSession, 404, -32600),
+        (RefusalKind::UnsupportedVersion, 400, -32600),
+        (RefusalKind::VersionMismatch, 400, -32600),
+        (RefusalKind::ModernEra, 400, -32600),
+        (RefusalKind::CursorInvalid, 400, -32600),
+        (RefusalKind::CursorGone, 400, -32600),
+        (RefusalKind::CursorAtEnd, 400, -32600),
+        (RefusalKind::SessionsFull, 503, -32603),
+        (RefusalKind::RequestsFull, 503, -32603),
+        (RefusalKind::Draining, 503, -32603),
+        (RefusalKind::DuplicateRequestId, 400, -32600),
+        (RefusalKind::NotInitialized, 400, -32600),
+        (RefusalKind::Internal, 500, -32603),
+    ];
+
+    #[test]
+    fn each_kind_has_its_status_and_code() {
+        for &(kind, status, code) in EVERY {
+            let refusal = Refusal::new(kind);
+            assert_eq!((refusal.kind(), refusal.status().as_u16(), refusal.code().0), (kind, status, code));
+            assert_eq!(refusal.retry_after().is_some(), status == 503, "{kind:?}");
+            assert_eq!(refusal.allow().is_some(), status == 405, "{kind:?}");
+            assert!(refusal.message().contains(". "), "{kind:?} says what is wrong and what to do");
+        }
+    }
+
+    #[test]
+    fn particular_refusals_say_the_particulars() {
+        let long = "9".repeat(4000);
+        for (refusal, expected) in [
+            (Refusal::body_too_large(4096), "The body is longer than 4096 bytes. Send a smaller message."),
+            (
+                Refusal::method_not_allowed("GET, POST"),
+                "This HTTP method is not served here. Use one of: GET, POST.",
+            ),
+            (
+                Refusal::unsupported_version("1999-01-01", "2025-03-26, 2025-06-18"),
+                "The protocol version \"1999-01-01\" is not supported. Send one of: 2025-03-26, 2025-06-18.",
+            ),
+            (
+                Refusal::unsupported_version(&long, "2025-03-26"),
+                "The protocol version \"99999999999999999999999999999999\" is not supported. Send one of: 2025-03-26.",
+            ),
+            (
+                Refusal::version_mismatch("2025-03-26", "2025-06-18"),
+                "The MCP-Protocol-Version header says \"2025-03-26\", and this session negotiated \"2025-06-18\". Send that.",
+            ),
+        ] {
+            assert_eq!(refusal.to_string(), expected);
+        }
+        assert_eq!(Refusal::method_not_allowed("GET, POST").allow(), Some("GET, POST"));
+        assert_eq!(excerpt("ééé"), "ééé");
+    }
+
+    #[test]
+    fn a_cursor_that_is_gone_says_where_to_resume() {
+        let mut out = BytesMut::new();
+        Refusal::cursor_gone("s-3-17", 16).with_id(RequestId::from(4)).write(&mut out);
+        assert_eq!(
+            out,
+            r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32600,"message":"Events after the Last-Event-ID are no longer held. Resume from the oldest cursor in the data for the rest.","data":{"reason":"gone","oldest":"s-3-17","lost":16}}}"#
+        );
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused_in_its_own_words() {
+        let body = bytes::Bytes::from_static(br#"{"jsonrpc":"1.0","id":"a","method":"x"}"#);
+        let malformed = jsonrpc::parse(&body, &Default::default()).unwrap_err();
+        let refusal = Refusal::from(malformed.clone());
+        assert_eq!(refusal.kind(), RefusalKind::InvalidRequest);
+        assert_eq!(refusal.id(), Some(&RequestId::from("a")));
+        assert_eq!(refusal.error(), malformed.error);
+        let refusal = Refusal::from(jsonrpc::parse(&bytes::Bytes::new(), &Default::default()).unwrap_err());
+        assert_eq!((refusal.kind(), refusal.id()), (RefusalKind::Parse, None));
+    }
+}

@@ -1,0 +1,138 @@
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
+
+use super::members::Members;
+use super::{ErrorCode, ErrorObject, Raw};
+
+/// The members of `params` that a front door, a router or a log wants before anybody reads the parameters in
+/// full.
+///
+/// Each is the JSON value that was there, `null` included; `None` is absence. Nothing is said about their
+/// types.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outline<'a> {
+    /// `name`, of a tool or a prompt.
+    pub name: Option<&'a RawValue>,
+    /// `uri`, of a resource.
+    pub uri: Option<&'a RawValue>,
+    /// `arguments`, of a tool or a prompt.
+    pub arguments: Option<&'a RawValue>,
+    /// `cursor`, of a list.
+    pub cursor: Option<&'a RawValue>,
+    /// `_meta`; [`meta_outline`] looks into it.
+    pub meta: Option<&'a RawValue>,
+}
+
+/// The members of `_meta` that this library itself reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MetaOutline<'a> {
+    /// `progressToken`; [`ProgressToken::from_part`](super::ProgressToken::from_part) reads it.
+    pub progress_token: Option<&'a RawValue>,
+    /// `io.modelcontextprotocol/protocolVersion`, which only requests of the modern era carry.
+    pub protocol_version: Option<&'a RawValue>,
+}
+
+/// Finds the members of [`Outline`] in one scan, without a copy. Every other member is skipped; no params is
+/// an empty outline.
+///
+/// ```
+/// use throughline_proto::jsonrpc::{Raw, outline};
+///
+/// let params = Raw::from_json(r#"{"name": "add", "arguments": {"a": 1}, "other": true}"#)?;
+/// let outline = outline(Some(&params)).expect("an object without duplicates");
+/// assert_eq!(outline.arguments.map(|arguments| arguments.get()), Some(r#"{"a": 1}"#));
+/// assert!(outline.uri.is_none());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Invalid params when `params` is not an object or has one of these members twice.
+pub fn outline(params: Option<&Raw>) -> Result<Outline<'_>, ErrorObject> {
+    let Some(params) = params else { return Ok(Outline::default()) };
+    let [name, uri, arguments, cursor, meta] =
+        read(&["name", "uri", "arguments", "cursor", "_meta"], "params", params.as_str())?;
+    Ok(Outline { name, uri, arguments, cursor, meta })
+}
+
+/// Finds the members of [`MetaOutline`] in a `_meta`, as [`outline`] does in `params`.
+///
+/// # Errors
+///
+/// Invalid params when `_meta` is not an object or has one of these members twice.
+pub fn meta_outline(meta: Option<&RawValue>) -> Result<MetaOutline<'_>, ErrorObject> {
+    let Some(meta) = meta else { return Ok(MetaOutline::default()) };
+    let [progress_token, protocol_version] =
+        read(&["progressToken", "io.modelcontextprotocol/protocolVersion"], "_meta", meta.get())?;
+    Ok(MetaOutline { progress_token, protocol_version })
+}
+
+fn read<'a, const N: usize>(
+    names: &[&str; N],
+    object: &str,
+    json: &'a str,
+) -> Result<[Option<&'a RawValue>; N], ErrorObject> {
+    let refuse = |message: String| Err(ErrorObject::new(ErrorCode::INVALID_PARAMS, message));
+    let Ok(members) = Members::read(names, &mut Deserializer::from_str(json)) else {
+        return refuse(format!("The member \"{object}\" must be an object."));
+    };
+    match members.repeated() {
+        None => Ok(members.values),
+        Some(at) => {
+            refuse(format!("The member \"{}\" occurs twice in \"{object}\". Send it once.", names[at]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_found_among_others_and_null_is_not_absence() {
+        let params = Raw::from_json(
+            r#"{"x":[{"name":1}],"cursor":null,"uri":"a:b","n\u0061me":7,"_meta":{"progressToken":"t","y":{"progressToken":2}}}"#,
+        )
+        .unwrap();
+        let outline = outline(Some(&params)).unwrap();
+        assert_eq!(outline.name.unwrap().get(), "7");
+        assert_eq!(outline.uri.unwrap().get(), "\"a:b\"");
+        assert_eq!(outline.cursor.unwrap().get(), "null");
+        assert!(outline.arguments.is_none());
+        let meta = meta_outline(outline.meta).unwrap();
+        assert_eq!(meta.progress_token.unwrap().get(), "\"t\"");
+        assert!(meta.protocol_version.is_none());
+        assert!(meta_outline(None).unwrap().progress_token.is_none());
+        assert!(super::outline(None).unwrap().meta.is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let message = |params: &'static str| {
+            let params = Raw::from_json(params).unwrap();
+            let outline = match outline(Some(&params)) {
+                Err(error) => return (error.code, error.message.into_owned()),
+                Ok(outline) => outline,
+            };
+            let error = meta_outline(outline.meta).unwrap_err();
+            (error.code, error.message.into_owned())
+        };
+        for (params, expected) in [
+            ("[]", "The member \"params\" must be an object."),
+            ("null", "The member \"params\" must be an object."),
+            (r#"{"name":1,"name":1}"#, "The member \"name\" occurs twice in \"params\". Send it once."),
+            (
+                r#"{"_meta":{},"a":1,"\u005fmeta":{}}"#,
+                "The member \"_meta\" occurs twice in \"params\". Send it once.",
+            ),
+            (r#"{"_meta":null}"#, "The member \"_meta\" must be an object."),
+            (r#"{"_meta":"x"}"#, "The member \"_meta\" must be an object."),
+            (
+                r#"{"_meta":{"progressToken":1,"progressToken":2}}"#,
+                "The member \"progressToken\" occurs twice in \"_meta\". Send it once.",
+            ),
+        ] {
+            assert_eq!(message(params), (ErrorCode::INVALID_PARAMS, expected.to_owned()), "{params}");
+        }
+    }
+}

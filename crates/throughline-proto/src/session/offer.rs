@@ -1,0 +1,41 @@
+//! What a server offers in `initialize`.
+
+use crate::jsonrpc::Str;
+use crate::model::{Implementation, InitializeResult, ServerCapabilities};
+use crate::revision::Revision;
+
+/// What a server says about itself.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Name and version.
+    pub info: Implementation,
+    /// What it can do.
+    pub capabilities: ServerCapabilities,
+    /// How to use it, for the client's model.
+    pub instructions: Option<Str>,
+}
+
+impl Offer {
+    /// The same without what needs a session: subscriptions, and word of changed lists.
+    #[must_use]
+    pub fn without_sessions(mut self) -> Offer {
+        if let Some(tools) = &mut self.capabilities.tools {
+            tools.list_changed = false;
+        }
+        if let Some(prompts) = &mut self.capabilities.prompts {
+            prompts.list_changed = false;
+        }
+        if let Some(resources) = &mut self.capabilities.resources {
+            resources.list_changed = false;
+            resources.subscribe = false;
+        }
+        self
+    }
+
+    /// The answer to `initialize` in this revision.
+    pub fn initialize_result(&self, revision: Revision) -> InitializeResult {
+        let mut result = InitializeResult::new(revision.date(), self.capabilities.clone(), self.info.clone());
+        result.instructions = self.instructions.clone();
+        result
+    }
+}

@@ -1,0 +1,34 @@
+//! What is needed to rebuild a session elsewhere.
+
+use serde::{Deserialize, Serialize};
+
+use crate::jsonrpc::Str;
+use crate::model::{ClientCapabilities, Implementation, LoggingLevel};
+
+/// A session at rest: what `initialize` said and what the client set since. Requests in flight are not part of it.
+///
+/// Its JSON is what a durable store or another node keeps.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionRecord {
+    /// The negotiated revision, by its date.
+    pub protocol_version: Str,
+    /// Who the client says it is.
+    pub client_info: Implementation,
+    /// What the client can do.
+    pub capabilities: ClientCapabilities,
+    /// The level the client set by `logging/setLevel`, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<LoggingLevel>,
+    /// Resources whose updates the client wants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<Str>,
+    /// Whether the client said `notifications/initialized`.
+    pub initialized: bool,
+    /// The tag in this session's cursors.
+    pub tag: u32,
+    /// How many streams were opened: a rebuilt session never uses a number twice.
+    pub streams: u64,
+    /// How many requests were sent to the client: likewise.
+    pub asks: u64,
+}

@@ -1,0 +1,288 @@
+//! A small client: what it sent, where it is in each stream, what arrived.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::http::{Refusal, RefusalKind};
+use crate::jsonrpc::{
+    ErrorObject, Frame, Malformed, Message, ParseLimits, ProgressToken, Raw, Request, RequestId, Response,
+    parse,
+};
+use crate::model::CancelledParams;
+use crate::session::{Cursor, StreamNo};
+use crate::sse::{self, Decoder};
+
+use super::link::{Conn, Packet};
+
+/// What became of a request of the client.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Result(Raw),
+    Error(ErrorObject),
+    /// The client took it back.
+    Cancelled,
+    /// The connection was lost before the client saw an id to resume from.
+    Unknown,
+    /// Its stream is over, and it had no answer.
+    Unanswered,
+}
+
+/// A message, or an event without one, as it arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Arrived {
+    /// The stream that the event id names.
+    pub(crate) stream: StreamNo,
+    pub(crate) seq: u64,
+    /// The message; empty for a priming event.
+    pub(crate) text: String,
+}
+
+/// One stream as the client follows it, through all its connections.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) conn: Option<Conn>,
+    decoder: Decoder,
+    /// What `Last-Event-ID` will say.
+    pub(crate) last_id: Option<String>,
+    /// The requests of this POST.
+    pub(crate) requests: Vec<RequestId>,
+    /// Those of them without an outcome. A standalone stream waits for none.
+    pub(crate) waits_for: Vec<RequestId>,
+    pub(crate) is_standalone: bool,
+    /// Events that the server said it had dropped.
+    pub(crate) lost: u64,
+    /// The place of `last_id`, to check that the next event follows it.
+    place: Option<Cursor>,
+}
+
+/// What the client does after something arrived.
+#[derive(Debug, PartialEq)]
+pub(super) enum Next {
+    Nothing,
+    /// It asks for the rest of the source.
+    Resume(Option<String>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    /// What became of each request. It has become exactly one thing when it is over.
+    pub(crate) outcomes: BTreeMap<RequestId, Option<Outcome>>,
+    /// Every event, in the order of arrival.
+    pub(crate) arrived: Vec<Arrived>,
+    /// Errors that came instead of a stream.
+    pub(crate) refused: Vec<Refusal>,
+    /// Requests of the server without an answer.
+    pub(crate) asked: Vec<Request>,
+    /// Responses to requests that the client had given up.
+    pub(crate) late: usize,
+    /// What must never happen, and did.
+    pub(crate) violations: Vec<String>,
+    pub(crate) sources: Vec<Source>,
+}
+
+impl Client {
+    pub(super) fn follow(&mut self, conn: Conn, waits_for: Vec<RequestId>, is_standalone: bool) -> usize {
+        for id in &waits_for {
+            // An id that is used twice keeps the outcome it has.
+            self.outcomes.entry(id.clone()).or_default();
+        }
+        self.sources.push(Source {
+            conn: Some(conn),
+            decoder: Decoder::new(MAX_EVENT),
+            last_id: None,
+            requests: waits_for.clone(),
+            waits_for,
+            is_standalone,
+            lost: 0,
+            place: None,
+        });
+        self.sources.len() - 1
+    }
+
+    pub(super) fn source_of(&self, conn: Conn) -> Option<usize> {
+        self.sources.iter().position(|source| source.conn == Some(conn))
+    }
+
+    /// Gives up a request.
+    pub(super) fn cancel(&mut self, id: &RequestId) {
+        self.settle(id, Outcome::Cancelled);
+    }
+
+    pub(super) fn handle(&mut self, source: usize, packet: Packet) -> Next {
+        match packet {
+            Packet::Bytes(bytes) => {
+                self.sources[source].decoder.push(&bytes);
+                self.read(source);
+                Next::Nothing
+            }
+            Packet::Refused(refusal) => {
+                let next = self.handle_refusal(source, &refusal);
+                self.refused.push(*refusal);
+                next
+            }
+            Packet::End | Packet::Broken => self.handle_end(source),
+            Packet::Accepted => {
+                self.sources[source].conn = None;
+                self.give_up(source, &Outcome::Unanswered);
+                Next::Nothing
+            }
+            Packet::Post(_) | Packet::Get(_) => unreachable!("these go to the server"),
+        }
+    }
+
+    fn handle_end(&mut self, at: usize) -> Next {
+        let source = &mut self.sources[at];
+        source.conn = None;
+        source.decoder = Decoder::new(MAX_EVENT);
+        let is_over = source.waits_for.is_empty() && !source.is_standalone;
+        if is_over {
+            return Next::Nothing;
+        }
+        if source.last_id.is_none() && !source.is_standalone {
+            self.give_up(at, &Outcome::Unknown);
+            return Next::Nothing;
+        }
+        Next::Resume(self.sources[at].last_id.clone())
+    }
+
+    fn handle_refusal(&mut self, at: usize, refusal: &Refusal) -> Next {
+        #[derive(serde::Deserialize)]
+        struct Gone {
+            oldest: String,
+            lost: u64,
+        }
+        let source = &mut self.sources[at];
+        source.conn = None;
+        if refusal.kind() == RefusalKind::CursorGone {
+            let gone: Gone = refusal.error().data.expect("it says what is held").parse().unwrap();
+            source.lost += gone.lost;
+            source.place = Cursor::parse(&gone.oldest);
+            source.last_id = Some(gone.oldest);
+            return Next::Resume(source.last_id.clone());
+        }
+        let outcome = match source.last_id {
+            None => Outcome::Error(refusal.error()),
+            Some(_) => Outcome::Unanswered,
+        };
+        self.give_up(at, &outcome);
+        Next::Nothing
+    }
+
+    fn give_up(&mut self, source: usize, outcome: &Outcome) {
+        for id in std::mem::take(&mut self.sources[source].waits_for) {
+            self.settle(&id, outcome.clone());
+        }
+    }
+
+    fn read(&mut self, source: usize) {
+        while let Some(event) = self.sources[source].decoder.next_event() {
+            let event = event.expect("no event of a test is that large");
+            if event.id.is_some() || !event.data.is_empty() {
+                self.handle_event(source, event);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, at: usize, event: sse::Event) {
+        let Some(id) = event.id else {
+            return self.violations.push(format!("an event has no id: {}", event.data));
+        };
+        let Some(place) = Cursor::parse(&id) else {
+            return self.violations.push(format!("`{id}` is no cursor"));
+        };
+        let source = &mut self.sources[at];
+        let is_prime = event.data.is_empty();
+        if let Some(last) = source.place {
+            let expected = Cursor { seq: last.seq + u64::from(!is_prime), ..last };
+            if place != expected {
+                self.violations.push(format!("{place} came after {last}"));
+            }
+        }
+        source.place = Some(place);
+        source.last_id = Some(id);
+        self.arrived.push(Arrived { stream: place.stream, seq: place.seq, text: event.data.clone() });
+        if is_prime {
+            return;
+        }
+        match parse(&event.data.into(), &ParseLimits::default()) {
+            Ok(Frame::Single(Message::Response(response))) => self.handle_response(at, response),
+            Ok(Frame::Single(Message::Request(request))) => self.asked.push(request),
+            Ok(Frame::Single(Message::Notification(notification))) => {
+                if notification.method == "notifications/cancelled" {
+                    let params: CancelledParams =
+                        notification.params.expect("it has params").parse().unwrap();
+                    self.asked.retain(|request| request.id != params.request_id);
+                }
+            }
+            other => self.violations.push(format!("not a message of a server: {other:?}")),
+        }
+    }
+
+    fn handle_response(&mut self, at: usize, response: Response) {
+        let Some(id) = response.id else {
+            // The answer to an entry of a batch that was no message.
+            return;
+        };
+        self.sources[at].waits_for.retain(|waiting| *waiting != id);
+        match self.outcomes.get(&id) {
+            None => self.violations.push(format!("{id:?} was never asked")),
+            Some(Some(Outcome::Cancelled | Outcome::Unknown)) => self.late += 1,
+            Some(Some(before)) => {
+                self.violations.push(format!("{id:?} was answered twice, first {before:?}"));
+            }
+            Some(None) => {
+                let outcome = match response.outcome {
+                    Ok(result) => Outcome::Result(result),
+                    Err(error) => Outcome::Error(error),
+                };
+                self.settle(&id, outcome);
+            }
+        }
+    }
+
+    /// The first outcome counts.
+    fn settle(&mut self, id: &RequestId, outcome: Outcome) {
+        for source in &mut self.sources {
+            source.waits_for.retain(|waiting| waiting != id);
+        }
+        let place = self.outcomes.get_mut(id).expect("only what was asked is settled");
+        place.get_or_insert(outcome);
+    }
+
+    /// The place in the stream of a source.
+    pub(crate) fn place(&self, source: usize) -> Option<Cursor> {
+        self.sources[source].place
+    }
+
+    /// The messages of one stream in the order of arrival, priming events left out.
+    pub(crate) fn messages_on(&self, stream: StreamNo) -> Vec<&str> {
+        let of_stream = self.arrived.iter().filter(|event| event.stream == stream && !event.text.is_empty());
+        of_stream.map(|event| event.text.as_str()).collect()
+    }
+}
+
+/// The ids under which a body will be answered.
+pub(super) fn ids_in(body: &Bytes) -> Vec<RequestId> {
+    let id = |entry: Result<Message, Malformed>| match entry {
+        Ok(Message::Request(request)) => Some(request.id),
+        Ok(_) => None,
+        Err(malformed) => malformed.id,
+    };
+    match parse(body, &ParseLimits::default()) {
+        Ok(Frame::Single(message)) => id(Ok(message)).into_iter().collect(),
+        Ok(Frame::Batch(entries)) => entries.into_iter().filter_map(id).collect(),
+        Err(malformed) => id(Err(malformed)).into_iter().collect(),
+    }
+}
+
+/// Our requests carry their id as progress token.
+pub(super) fn token_of(id: &RequestId) -> ProgressToken {
+    match id {
+        RequestId::Number(number) => ProgressToken::Number(*number),
+        RequestId::String(text) => ProgressToken::String(text.clone()),
+    }
+}
+
+/// Far more than an event of a test has.
+const MAX_EVENT: usize = 64 * 1024;

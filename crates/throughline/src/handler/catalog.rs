@@ -1,0 +1,118 @@
+//! Named things in the order they were registered, in pages.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use throughline_proto::jsonrpc::Str;
+
+/// A list that clients page through, and look up by name.
+///
+/// Each entry gets a number that is never used twice, and the cursor is the number of the last entry seen: entries that
+/// come or go between two pages neither repeat nor hide others.
+pub(crate) struct Catalog<T> {
+    by_name: HashMap<Str, u64>,
+    in_order: BTreeMap<u64, Arc<T>>,
+    registered: u64,
+}
+
+impl<T> Default for Catalog<T> {
+    fn default() -> Self {
+        Self { by_name: HashMap::new(), in_order: BTreeMap::new(), registered: 0 }
+    }
+}
+
+impl<T> Clone for Catalog<T> {
+    fn clone(&self) -> Self {
+        Self { by_name: self.by_name.clone(), in_order: self.in_order.clone(), registered: self.registered }
+    }
+}
+
+impl<T> Catalog<T> {
+    /// False, and nothing is changed, when the name is taken.
+    pub(crate) fn insert(&mut self, name: Str, entry: T) -> bool {
+        if self.by_name.contains_key(&name) {
+            return false;
+        }
+        self.registered += 1;
+        self.by_name.insert(name, self.registered);
+        self.in_order.insert(self.registered, Arc::new(entry));
+        true
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        self.by_name.remove(name).is_some_and(|number| self.in_order.remove(&number).is_some())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<T>> {
+        self.in_order.get(self.by_name.get(name)?)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_order.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.in_order.values()
+    }
+
+    /// A page of at most `size` entries after `cursor`, and the cursor of the next page where there is one.
+    /// `None` for a cursor that this list never gave.
+    pub(crate) fn page(&self, cursor: Option<&str>, size: usize) -> Option<(Vec<&Arc<T>>, Option<Str>)> {
+        let after = match cursor {
+            None => 0,
+            Some(text) => text.parse::<u64>().ok().filter(|number| (1..=self.registered).contains(number))?,
+        };
+        let mut rest = self.in_order.range(after + 1..);
+        let page: Vec<(&u64, &Arc<T>)> = rest.by_ref().take(size).collect();
+        let next = rest.next().and(page.last()).map(|(number, _)| Str::from(number.to_string()));
+        Some((page.into_iter().map(|(_, entry)| entry).collect(), next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog(names: &[&str]) -> Catalog<String> {
+        let mut catalog = Catalog::default();
+        for name in names {
+            assert!(catalog.insert(Str::from((*name).to_owned()), (*name).to_owned()));
+        }
+        catalog
+    }
+
+    fn names(page: &[&Arc<String>]) -> Vec<String> {
+        page.iter().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn pages_follow_each_other_while_entries_come_and_go() {
+        let mut catalog = catalog(&["a", "b", "c", "d"]);
+        let (first, next) = catalog.page(None, 2).expect("the first page");
+        assert_eq!(names(&first), ["a", "b"]);
+        let next = next.expect("there is more");
+        assert!(catalog.remove("b"));
+        assert!(catalog.insert("e".into(), "e".to_owned()));
+        let (second, next) =
+            catalog.page(Some(&next), 2).expect("the cursor holds although its entry is gone");
+        assert_eq!(names(&second), ["c", "d"]);
+        let (third, next) = catalog.page(next.as_deref(), 2).expect("the last page");
+        assert_eq!((names(&third), next), (vec!["e".to_owned()], None));
+    }
+
+    #[test]
+    fn a_foreign_cursor_is_refused() {
+        let catalog = catalog(&["a"]);
+        for cursor in ["", "0", "2", "x", "-1"] {
+            assert!(catalog.page(Some(cursor), 2).is_none(), "{cursor:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_once() {
+        let mut catalog = catalog(&["a"]);
+        assert!(!catalog.insert("a".into(), "again".to_owned()));
+        assert_eq!(catalog.get("a").map(|name| name.as_str()), Some("a"));
+        assert!(catalog.remove("a") && !catalog.remove("a") && catalog.is_empty());
+    }
+}

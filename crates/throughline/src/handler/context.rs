@@ -1,0 +1,437 @@
+//! What a handler may do while it runs.
+
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{self, Poll, Waker};
+use std::time::Duration;
+
+use serde::Serialize;
+use throughline_proto::jsonrpc::{ProgressToken, Raw, Str};
+use throughline_proto::model::{LoggingLevel, LoggingMessageParams, ProgressParams};
+use throughline_proto::session::CallNo;
+
+use super::channel::{Channel, Note};
+use super::{Ask, CallOver, Caller, Elicit, ElicitUrl, Question, Roots, Sample, SessionHandle};
+use crate::lock::Lock;
+
+/// A running call's way back to the client: progress, log lines, questions, cancellation.
+///
+/// Cheap to clone and to move into tasks of your own. Once the call is answered it is inert: every send then says
+/// [`CallOver`], so nothing can follow a response.
+///
+/// ```
+/// use throughline::{Context, Server, tool};
+///
+/// async fn count(cx: Context) -> throughline::Result<String> {
+///     for step in 1..=3 {
+///         cx.progress(f64::from(step)).total(3.0).message("counting").await?;
+///     }
+///     Ok("counted".into())
+/// }
+/// let server = Server::new("demo", "1.0.0").tool(tool("count", count).description("Counts to three."));
+/// ```
+#[derive(Clone)]
+pub struct Context(Arc<CallScope>);
+
+/// What every clone of a [`Context`] shares.
+pub(crate) struct CallScope {
+    channel: Arc<dyn Channel>,
+    call: CallNo,
+    caller: Arc<Caller>,
+    session: Option<SessionHandle>,
+    progress: Option<ProgressToken>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    over: bool,
+    cancelled: bool,
+    /// The handler looks for cancellation itself: it gets the chance to end on its own.
+    watched: bool,
+    driver: Option<Waker>,
+    /// Who waits for cancellation, by a number of its own: it leaves again when it stops waiting.
+    watchers: Vec<(u64, Waker)>,
+    watches: u64,
+}
+
+/// What the driver of a call has to do about cancellation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Run,
+    /// Drop the handler: the client took the request back.
+    Drop,
+}
+
+impl CallScope {
+    pub(crate) fn new(
+        channel: Arc<dyn Channel>,
+        call: CallNo,
+        caller: Arc<Caller>,
+        session: Option<SessionHandle>,
+        progress: Option<ProgressToken>,
+    ) -> Arc<Self> {
+        Arc::new(Self { channel, call, caller, session, progress, state: Mutex::default() })
+    }
+
+    pub(crate) fn context(self: &Arc<Self>) -> Context {
+        Context(Arc::clone(self))
+    }
+
+    pub(crate) fn call(&self) -> CallNo {
+        self.call
+    }
+
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The client took the request back.
+    pub(crate) fn cancel(&self) {
+        let mut state = self.state.locked();
+        state.cancelled = true;
+        let watchers = std::mem::take(&mut state.watchers);
+        let driver = state.driver.take();
+        drop(state);
+        watchers.into_iter().map(|(_, waker)| waker).chain(driver).for_each(Waker::wake);
+    }
+
+    /// The call is answered: its contexts are inert from now on.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state.locked();
+        state.over = true;
+        let watchers = std::mem::take(&mut state.watchers);
+        // A waker holds its task's memory, and a handler may keep contexts for long.
+        let driver = state.driver.take();
+        drop(state);
+        drop(driver);
+        watchers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// What the driver does next; it is woken when that changes.
+    pub(crate) fn poll_cancelled(&self, cx: &task::Context<'_>) -> Verdict {
+        let mut state = self.state.locked();
+        if state.cancelled && !state.watched {
+            return Verdict::Drop;
+        }
+        match &mut state.driver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Verdict::Run
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.state.locked();
+        state.over || state.cancelled
+    }
+}
+
+impl Context {
+    /// Says how far the call is: `done` so far, of a total that [`Progress::total`] can give.
+    ///
+    /// Sent only when the client asked for progress. `done` must grow with each notification
+    /// ([progress](https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress)). The send waits
+    /// while the reader of this call's stream is far behind, so await it in the loop that does the work.
+    ///
+    /// # Errors
+    ///
+    /// [`CallOver`] once the call is answered or cancelled.
+    pub fn progress(&self, done: f64) -> Progress<'_> {
+        Progress { cx: self, done, total: None, message: None }
+    }
+
+    /// Whether the client asked for progress of this call.
+    pub fn wants_progress(&self) -> bool {
+        self.0.progress.is_some()
+    }
+
+    /// Sends a log message, at the level the client set (`logging/setLevel`); others cost nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CallOver`] once the call is answered or cancelled.
+    pub fn log(&self, level: LoggingLevel, data: impl Serialize) -> Log<'_> {
+        let params = self
+            .0
+            .channel
+            .wants_log(level)
+            .then(|| Raw::new(&data).ok().map(|data| LoggingMessageParams::new(level, data)))
+            .flatten();
+        Log { cx: self, params }
+    }
+
+    /// Sends a notification of your own about this call.
+    ///
+    /// # Errors
+    ///
+    /// [`CallOver`] once the call is answered or cancelled.
+    pub fn notify<'a>(&'a self, method: &'a str, params: &impl Serialize) -> Notify<'a> {
+        Notify { cx: self, method, params: Raw::new(params).ok() }
+    }
+
+    /// Asks the client's user to fill in a form: one field for each field of `T`.
+    ///
+    /// `T` is a struct of text, numbers, booleans and enums, nothing nested
+    /// ([elicitation](https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation)). The wait is at most
+    /// ten minutes unless [`Ask::timeout`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// An [`AskError`](super::AskError): the user declined or cancelled, the client cannot be asked, the time is up.
+    pub fn elicit<T: schemars::JsonSchema + serde::de::DeserializeOwned + Send + 'static>(
+        &self,
+        message: impl Into<String>,
+    ) -> Ask<Elicit<T>> {
+        self.ask(Elicit::new(message))
+    }
+
+    /// Asks the client to send its user to a web page; `id` names this request in
+    /// [`elicitation_complete`](SessionHandle::elicitation_complete).
+    ///
+    /// # Errors
+    ///
+    /// As [`elicit`](Context::elicit).
+    pub fn elicit_url(
+        &self,
+        message: impl Into<String>,
+        url: impl Into<String>,
+        id: impl Into<String>,
+    ) -> Ask<ElicitUrl> {
+        self.ask(ElicitUrl::new(message, url, id))
+    }
+
+    /// Asks the client's model to continue a conversation
+    /// ([sampling](https://modelcontextprotocol.io/specification/2025-11-25/client/sampling)). The wait is at most five
+    /// minutes unless [`Ask::timeout`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// An [`AskError`](super::AskError).
+    pub fn sample(&self, sample: impl Into<Sample>) -> Ask<Sample> {
+        self.ask(sample.into())
+    }
+
+    /// Asks the client for its roots ([roots](https://modelcontextprotocol.io/specification/2025-11-25/client/roots)).
+    ///
+    /// # Errors
+    ///
+    /// An [`AskError`](super::AskError).
+    pub fn roots(&self) -> Ask<Roots> {
+        self.ask(Roots)
+    }
+
+    /// Asks the client any question.
+    ///
+    /// # Errors
+    ///
+    /// An [`AskError`](super::AskError).
+    pub fn ask<Q: Question>(&self, question: Q) -> Ask<Q> {
+        Ask::new(Arc::clone(&self.0.channel), Some(self.0.call), question)
+    }
+
+    /// Waits until the client takes the request back, or the call is over for another reason: so a task that watches
+    /// never outlives the call.
+    ///
+    /// A handler that never calls this is dropped at its next await when the client cancels. One that does goes on, so
+    /// that it can clean up; what it returns is not sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again at any time.
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        self.0.state.locked().watched = true;
+        Cancelled { cx: self, watch: None }
+    }
+
+    /// Whether the client took the request back. Like [`cancelled`](Context::cancelled), asking keeps the handler
+    /// running after that.
+    pub fn is_cancelled(&self) -> bool {
+        let mut state = self.0.state.locked();
+        state.watched = true;
+        state.cancelled
+    }
+
+    /// Whether the call is answered or cancelled.
+    pub fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+
+    /// The session that the call came in; `None` where there are no sessions.
+    pub fn session(&self) -> Option<&SessionHandle> {
+        self.0.session.as_ref()
+    }
+
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        self.0.caller()
+    }
+
+    /// Closes the connection that carries this call's stream, and tells the client to come back after `retry`. The call
+    /// runs on; what it sends waits for the client. For long work behind proxies that dislike long responses.
+    ///
+    /// Returns false, and does nothing, where the client could not come back: before revision 2025-11-25, without a
+    /// session, or when the call is answered with one JSON body.
+    pub fn close_connection(&self, retry: Duration) -> bool {
+        !self.is_over() && self.0.channel.close_connection(self.0.call, retry)
+    }
+
+    async fn send(&self, note: Note<'_>) -> Result<(), CallOver> {
+        let sending = poll_fn(|cx| {
+            if self.is_over() {
+                Poll::Ready(Err(CallOver))
+            } else {
+                self.0.channel.poll_notify(Some(self.0.call), note, cx)
+            }
+        });
+        // A loop that only sends would never let another task run while no reader makes it wait.
+        tokio::task::coop::cooperative(sending).await
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("call", &self.0.call).finish_non_exhaustive()
+    }
+}
+
+/// Progress about to be sent: `.await` it. See [`Context::progress`].
+#[derive(Debug)]
+#[must_use = "progress is sent when awaited"]
+pub struct Progress<'a> {
+    cx: &'a Context,
+    done: f64,
+    total: Option<f64>,
+    message: Option<Str>,
+}
+
+impl Progress<'_> {
+    /// How much there is to do, in the unit of `done`.
+    pub fn total(mut self, total: f64) -> Self {
+        self.total = Some(total);
+        self
+    }
+
+    /// What is being done, for people.
+    pub fn message(mut self, message: impl Into<Str>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+}
+
+type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), CallOver>> + Send + 'a>>;
+
+impl<'a> IntoFuture for Progress<'a> {
+    type Output = Result<(), CallOver>;
+    type IntoFuture = Sending<'a>;
+
+    fn into_future(self) -> Sending<'a> {
+        Box::pin(async move {
+            let Some(token) = self.cx.0.progress.clone() else {
+                return if self.cx.is_over() { Err(CallOver) } else { Ok(()) };
+            };
+            let mut params = ProgressParams::new(token, self.done);
+            params.total = self.total;
+            params.message = self.message;
+            self.cx.send(Note::Progress(&params)).await
+        })
+    }
+}
+
+/// A log message about to be sent: `.await` it. See [`Context::log`].
+#[derive(Debug)]
+#[must_use = "a log message is sent when awaited"]
+pub struct Log<'a> {
+    cx: &'a Context,
+    params: Option<LoggingMessageParams>,
+}
+
+impl Log<'_> {
+    /// Names the part of the server that speaks.
+    pub fn logger(mut self, name: impl Into<Str>) -> Self {
+        if let Some(params) = &mut self.params {
+            params.logger = Some(name.into());
+        }
+        self
+    }
+}
+
+impl<'a> IntoFuture for Log<'a> {
+    type Output = Result<(), CallOver>;
+    type IntoFuture = Sending<'a>;
+
+    fn into_future(self) -> Sending<'a> {
+        Box::pin(async move {
+            match &self.params {
+                Some(params) => self.cx.send(Note::Log(params)).await,
+                None if self.cx.is_over() => Err(CallOver),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// A notification about to be sent: `.await` it. See [`Context::notify`].
+#[derive(Debug)]
+#[must_use = "a notification is sent when awaited"]
+pub struct Notify<'a> {
+    cx: &'a Context,
+    method: &'a str,
+    params: Option<Raw>,
+}
+
+impl<'a> IntoFuture for Notify<'a> {
+    type Output = Result<(), CallOver>;
+    type IntoFuture = Sending<'a>;
+
+    fn into_future(self) -> Sending<'a> {
+        Box::pin(async move {
+            self.cx.send(Note::Custom { method: self.method, params: self.params.as_ref() }).await
+        })
+    }
+}
+
+/// Ends when the client takes the request back, or the call is over. See [`Context::cancelled`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Cancelled<'a> {
+    cx: &'a Context,
+    watch: Option<u64>,
+}
+
+impl Future for Cancelled<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut state = this.cx.0.state.locked();
+        if state.cancelled || state.over {
+            return Poll::Ready(());
+        }
+        let known =
+            this.watch.and_then(|watch| state.watchers.iter_mut().find(|(number, _)| *number == watch));
+        match known {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => {
+                state.watches += 1;
+                let watch = state.watches;
+                state.watchers.push((watch, cx.waker().clone()));
+                this.watch = Some(watch);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Cancelled<'_> {
+    fn drop(&mut self) {
+        let Some(watch) = self.watch else { return };
+        let mut state = self.cx.0.state.locked();
+        let at = state.watchers.iter().position(|(number, _)| *number == watch);
+        let gone = at.map(|at| state.watchers.swap_remove(at));
+        drop(state);
+        drop(gone);
+    }
+}

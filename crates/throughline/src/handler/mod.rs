@@ -1,0 +1,119 @@
+//! What a server is: its tools, prompts and resources, and what they may do while they run.
+//!
+//! A handler never knows a transport or an era: it gets a [`Call`] and a [`Context`] and gives a [`Reply`].
+
+mod answer;
+mod arguments;
+mod ask;
+mod caller;
+mod catalog;
+pub(crate) mod channel;
+mod completion;
+mod context;
+mod function;
+mod peers;
+mod prompt;
+mod resource;
+#[cfg(test)]
+mod rounds;
+mod router;
+mod server;
+mod session;
+mod strings;
+mod template;
+mod tool;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use answer::{IntoPromptResult, IntoResourceResult, IntoToolResult, Json};
+pub use ask::{Ask, AskError, Elicit, ElicitUrl, Question, RawQuestion, Roots, Sample};
+pub use caller::{Caller, Principal};
+pub use channel::CallOver;
+pub use completion::Completing;
+pub use context::{Cancelled, Context, Log, Notify, Progress};
+pub use function::Function;
+pub use peers::{PeerSet, Peers, SessionInfo};
+pub use prompt::{PromptDef, prompt};
+pub use resource::{ResourceDef, resource};
+pub use server::{Misuse, Server};
+pub use session::SessionHandle;
+pub use template::{TemplateDef, template};
+pub use throughline_proto::model::Answer;
+pub use throughline_proto::session::Offer;
+pub use tool::{ToolDef, tool};
+
+pub(crate) use context::{CallScope, Verdict};
+
+use crate::error::McpError;
+use throughline_proto::jsonrpc::{Notification, Raw, Str};
+
+/// What answers the requests of clients.
+///
+/// [`Server`] is the handler that most programs want. Write your own to serve something that is no list of tools,
+/// a gateway for instance.
+///
+/// 1. `call` may be entered from many tasks at once, and must not block.
+/// 2. The future in [`Reply::Later`] may be dropped at any await: that is how a call is cancelled.
+/// 3. A panic is answered with an internal error and logged.
+/// 4. `ping`, `initialize`, `logging/setLevel` and subscriptions are the engine's and never come here.
+pub trait Handler: Send + Sync + 'static {
+    /// What the server offers: its name, capabilities and instructions. Asked once for each `initialize`.
+    fn offer(&self) -> Offer;
+
+    /// Answers a request.
+    fn call(&self, call: Call, cx: Context) -> Reply;
+
+    /// A notification of a client that the engine has no use for: `notifications/initialized`,
+    /// `notifications/roots/list_changed` and those that MCP does not define.
+    fn notified(&self, notification: Notification, session: Option<&SessionHandle>) {
+        let _ = (notification, session);
+    }
+
+    /// A front door serves this handler from now on; `peers` reaches the sessions behind it.
+    fn attach(&self, peers: Peers) {
+        let _ = peers;
+    }
+}
+
+/// A request for a handler.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The method, for instance `tools/call`.
+    pub method: Str,
+    /// The `name` or `uri` in the parameters: which tool, prompt or resource is meant.
+    pub target: Option<Str>,
+    /// The `arguments` in the parameters.
+    pub arguments: Option<Raw>,
+    /// The `cursor` in the parameters of a list.
+    pub cursor: Option<Str>,
+    /// All parameters; `{}` where there were none.
+    pub params: Raw,
+}
+
+/// What a handler gives for a [`Call`].
+pub enum Reply {
+    /// The answer is at hand.
+    Ready(Outcome),
+    /// The answer takes time. The future may become a task of its own.
+    Later(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+impl Reply {
+    /// A reply that takes time.
+    pub fn later(future: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self::Later(Box::pin(future))
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reply::Ready(outcome) => f.debug_tuple("Ready").field(outcome).finish(),
+            Reply::Later(_) => f.debug_tuple("Later").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The answer of a call, or the protocol error that it gets instead.
+pub type Outcome = Result<Answer, McpError>;

@@ -1,0 +1,114 @@
+//! Prompts: templates that the client's user picks.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use throughline_proto::jsonrpc::{Raw, Str};
+use throughline_proto::model::{self, Answer, Icon, PromptArgument};
+
+use super::completion::{Completer, Completing, completer};
+use super::function::{Arguments, Function};
+use super::{Context, IntoPromptResult, Reply};
+use crate::error::McpError;
+
+/// A prompt, ready to be registered: made by [`prompt`].
+#[derive(Clone)]
+pub struct PromptDef {
+    pub(crate) prompt: model::Prompt,
+    pub(crate) run: Run,
+    pub(crate) completers: BTreeMap<String, Completer>,
+}
+
+type Run = Arc<dyn Fn(Vec<(String, String)>, Context) -> Reply + Send + Sync>;
+
+/// Makes a prompt of a [`Function`]. The fields of its argument type are the prompt's arguments: text on the wire, read
+/// into numbers, booleans or enums where the fields are such.
+///
+/// ```
+/// use schemars::JsonSchema;
+/// use serde::Deserialize;
+/// use throughline::prompt;
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// struct Review {
+///     /// The language the code is in.
+///     language: String,
+/// }
+///
+/// let review = prompt("review", |args: Review| async move { format!("Review this {} code.", args.language) })
+///     .description("Asks for a code review.");
+/// ```
+///
+/// # Panics
+///
+/// When the arguments are not described by an object schema.
+pub fn prompt<Marker, F>(name: impl Into<Str>, function: F) -> PromptDef
+where
+    F: Function<Marker, Output: IntoPromptResult>,
+{
+    let name = name.into();
+    let mut prompt = model::Prompt::new(name.clone());
+    prompt.arguments = arguments_of(&F::Args::schema(&name));
+    let run = move |values, cx: Context| match F::Args::from_strings(values) {
+        Ok(args) => {
+            let future = function.invoke(args, cx);
+            Reply::later(async move { future.await.into_prompt_result().map(Answer::GetPrompt) })
+        }
+        Err(misfit) => Reply::Ready(Err(McpError::invalid_params(misfit))),
+    };
+    PromptDef { prompt, run: Arc::new(run), completers: BTreeMap::new() }
+}
+
+impl PromptDef {
+    /// What the prompt is for.
+    pub fn description(mut self, text: impl Into<Str>) -> Self {
+        self.prompt.description = Some(text.into());
+        self
+    }
+
+    /// A name for people.
+    pub fn title(mut self, text: impl Into<Str>) -> Self {
+        self.prompt.title = Some(text.into());
+        self
+    }
+
+    /// Icons to show.
+    pub fn icons(mut self, icons: Vec<Icon>) -> Self {
+        self.prompt.icons = icons;
+        self
+    }
+
+    /// Suggests values for an argument.
+    pub fn complete<F, Fut>(mut self, argument: impl Into<String>, suggest: F) -> Self
+    where
+        F: Fn(Completing) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<String>> + Send + 'static,
+    {
+        self.completers.insert(argument.into(), completer(suggest));
+        self
+    }
+}
+
+impl std::fmt::Debug for PromptDef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PromptDef").field("prompt", &self.prompt).finish_non_exhaustive()
+    }
+}
+
+/// The fields of an object schema as prompt arguments, in the order in which the schema lists them.
+fn arguments_of(schema: &Raw) -> Vec<PromptArgument> {
+    let schema: serde_json::Value = schema.parse().expect("a schema is JSON");
+    let required = |name: &str| {
+        schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
+    };
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    fields
+        .map(|(name, field)| {
+            let mut argument = PromptArgument::new(name.clone());
+            argument.description = field["description"].as_str().map(|text| text.to_owned().into());
+            argument.required = required(name);
+            argument
+        })
+        .collect()
+}

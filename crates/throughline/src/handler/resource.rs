@@ -1,0 +1,83 @@
+//! Resources: data that the client reads by its URI.
+
+use std::sync::Arc;
+
+use throughline_proto::jsonrpc::Str;
+use throughline_proto::model::{self, Annotations, Answer, Icon};
+
+use super::function::{Function, NoArgs};
+use super::{Context, IntoResourceResult, Reply};
+
+/// A resource, ready to be registered: made by [`resource`].
+#[derive(Clone)]
+pub struct ResourceDef {
+    pub(crate) resource: model::Resource,
+    pub(crate) run: Run,
+}
+
+type Run = Arc<dyn Fn(&model::Resource, Context) -> Reply + Send + Sync>;
+
+/// Makes a resource of a [`Function`] without arguments of its own.
+///
+/// ```
+/// use throughline::resource;
+///
+/// let motd = resource("demo://motd", "motd", || async { "Have a nice day." }).mime_type("text/plain");
+/// ```
+pub fn resource<Marker, F>(uri: impl Into<Str>, name: impl Into<Str>, function: F) -> ResourceDef
+where
+    F: Function<Marker, Args = NoArgs, Output: IntoResourceResult>,
+{
+    let run = move |resource: &model::Resource, cx: Context| {
+        let (uri, mime_type) = (resource.uri.clone(), resource.mime_type.clone());
+        let future = function.invoke(NoArgs, cx);
+        Reply::later(async move {
+            future.await.into_resource_result(&uri, mime_type.as_ref()).map(Answer::ReadResource)
+        })
+    };
+    ResourceDef { resource: model::Resource::new(uri, name), run: Arc::new(run) }
+}
+
+impl ResourceDef {
+    /// What the resource is.
+    pub fn description(mut self, text: impl Into<Str>) -> Self {
+        self.resource.description = Some(text.into());
+        self
+    }
+
+    /// A name for people.
+    pub fn title(mut self, text: impl Into<Str>) -> Self {
+        self.resource.title = Some(text.into());
+        self
+    }
+
+    /// The media type of its contents.
+    pub fn mime_type(mut self, mime_type: impl Into<Str>) -> Self {
+        self.resource.mime_type = Some(mime_type.into());
+        self
+    }
+
+    /// Its size in bytes, where it is known.
+    pub fn size(mut self, bytes: u64) -> Self {
+        self.resource.size = Some(bytes);
+        self
+    }
+
+    /// For whom it is and how much it matters.
+    pub fn annotations(mut self, annotations: Annotations) -> Self {
+        self.resource.annotations = Some(annotations);
+        self
+    }
+
+    /// Icons to show.
+    pub fn icons(mut self, icons: Vec<Icon>) -> Self {
+        self.resource.icons = icons;
+        self
+    }
+}
+
+impl std::fmt::Debug for ResourceDef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResourceDef").field("resource", &self.resource).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! What happened so far, in numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts of a front door since it was made. Monotonic; read with [`StreamableHttp::counters`](crate::StreamableHttp::counters).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Sessions ended, for whatever reason.
+    pub sessions_closed: u64,
+    /// Notifications that no stream could carry: the mode of the server or of the request takes them away.
+    pub notifications_undeliverable: u64,
+    /// Responses of clients to questions that nobody waits for (late, twice, or never asked).
+    pub responses_unexpected: u64,
+    /// Readers that did not take what was sent for ten seconds, and were detached.
+    pub readers_detached: u64,
+    /// Resumes by `Last-Event-ID` that were served.
+    pub resumes: u64,
+    /// Resumes refused because events had been dropped.
+    pub resumes_gone: u64,
+    /// Appends that the event store did not take.
+    pub store_failures: u64,
+    /// Handlers that panicked.
+    pub panics: u64,
+}
+
+macro_rules! tally {
+    ($($name:ident),*) => {
+        /// The counters while they count.
+        #[derive(Debug, Default)]
+        pub(crate) struct Tally {
+            $(pub(crate) $name: Count,)*
+        }
+
+        impl Tally {
+            pub(crate) fn snapshot(&self) -> Counters {
+                Counters { $($name: self.$name.0.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+tally!(
+    sessions_opened,
+    sessions_closed,
+    notifications_undeliverable,
+    responses_unexpected,
+    readers_detached,
+    resumes,
+    resumes_gone,
+    store_failures,
+    panics
+);
+
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,145 @@
+//! The sessions of a front door: found by id, bounded in number, ended when idle.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use throughline_proto::log::SessionId;
+
+use super::live::Live;
+use crate::handler::Principal;
+use crate::lock::Lock;
+
+/// Why a session was closed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Closed {
+    /// The client ended it (DELETE).
+    ByClient,
+    /// Nothing happened for the idle timeout, or nothing at all after `initialize`.
+    Idle,
+    /// It was never used, and had to make room for another.
+    Evicted,
+    /// The server shuts down.
+    Shutdown,
+}
+
+/// All sessions, in shards so that two requests seldom meet at one lock.
+pub(crate) struct Registry {
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+    count: AtomicUsize,
+    most: usize,
+    /// Sessions in the order they were opened: where the cap looks for one that was never used.
+    opened: Mutex<VecDeque<SessionId>>,
+}
+
+impl Registry {
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+            most,
+            opened: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Makes room for one more: `Ok` with the session that had to go for it, if any, and `Err` when there is no room.
+    /// Sessions that were used are never evicted.
+    pub(crate) fn admit(&self) -> Result<Option<Arc<Live>>, Full> {
+        if self.count.fetch_add(1, Ordering::Relaxed) < self.most {
+            return Ok(None);
+        }
+        let evicted = self.take_unused();
+        if evicted.is_none() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full);
+        }
+        Ok(evicted)
+    }
+
+    /// Gives back the room of a session that was admitted and not inserted.
+    pub(crate) fn withdraw(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Inserts an admitted session. False when its id is taken: then nothing is changed.
+    pub(crate) fn insert(&self, live: &Arc<Live>) -> bool {
+        let mut shard = self.shard(&live.id).locked();
+        if shard.contains_key(&live.id) {
+            return false;
+        }
+        shard.insert(live.id.clone(), Arc::clone(live));
+        drop(shard);
+        let mut opened = self.opened.locked();
+        opened.push_back(live.id.clone());
+        // Ids of sessions that are gone or in use go with those in front of them; this bounds the rest.
+        if opened.len() > 2 * self.most {
+            opened.retain(|id| self.get(id).is_some_and(|live| live.is_unused()));
+        }
+        true
+    }
+
+    /// The session with this id. One of another principal is as unknown as one that never was.
+    pub(crate) fn find(&self, id: &str, principal: Option<&Principal>) -> Option<Arc<Live>> {
+        let shard = self.shards[self.index(id)].locked();
+        let live = shard.get(id)?;
+        (live.caller.principal() == principal).then(|| Arc::clone(live))
+    }
+
+    /// Takes a session out. False when somebody else did, even if another has its id by now.
+    pub(crate) fn remove(&self, live: &Arc<Live>) -> bool {
+        let mut shard = self.shard(&live.id).locked();
+        if !shard.get(&live.id).is_some_and(|known| Arc::ptr_eq(known, live)) {
+            return false;
+        }
+        shard.remove(&live.id);
+        drop(shard);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    /// All sessions at this moment.
+    pub(crate) fn all(&self) -> Vec<Arc<Live>> {
+        self.shards.iter().flat_map(|shard| shard.locked().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    fn take_unused(&self) -> Option<Arc<Live>> {
+        loop {
+            let id = self.opened.locked().pop_front()?;
+            if let Some(live) = self.get(&id).filter(|live| live.is_unused())
+                && self.remove(&live)
+            {
+                return Some(live);
+            }
+        }
+    }
+
+    fn get(&self, id: &SessionId) -> Option<Arc<Live>> {
+        self.shard(id).locked().get(id).cloned()
+    }
+
+    fn shard(&self, id: &SessionId) -> &Shard {
+        &self.shards[self.index(id.as_str())]
+    }
+
+    fn index(&self, id: &str) -> usize {
+        self.hasher.hash_one(id) as usize % self.shards.len()
+    }
+}
+
+type Shard = Mutex<HashMap<SessionId, Arc<Live>>>;
+
+/// There is no room for another session.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+/// Far more than cores that would contend for them, and no burden when empty.
+const SHARDS: usize = 64;

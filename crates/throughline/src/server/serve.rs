@@ -1,0 +1,226 @@
+//! Serves an HTTP service on a listener.
+
+use std::error::Error;
+use std::future::{Future, IntoFuture, pending};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tower_service::Service;
+
+use super::StreamableHttp;
+use super::patient_io::PatientIo;
+use crate::runtime;
+
+/// Serves `service` on `listener` over HTTP/1.1 and HTTP/2 without TLS (h2c), until it is told to stop.
+///
+/// `service` is a [`StreamableHttp`], or any tower service that calls one for a path of its own. `.await` the result.
+///
+/// TCP_NODELAY is on; a request's head may take 30 s, and a connection to which nothing could be written for 30 s is
+/// reset.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use throughline::{Server, StreamableHttp, serve};
+///
+/// # async fn run(stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+/// let endpoint = StreamableHttp::new(Server::new("demo", "1.0.0"));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8808").await?;
+/// serve(listener, endpoint.clone()).shutdown_on(stop).draining(endpoint, Duration::from_secs(10)).await
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// None so far: a connection that fails ends alone, and a failing accept is tried again.
+pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
+    Serve {
+        listener,
+        service,
+        stop: Box::pin(pending()),
+        draining: None,
+        max_connections: MAX_CONNECTIONS,
+        header_timeout: HEADER_TIMEOUT,
+        write_timeout: WRITE_TIMEOUT,
+    }
+}
+
+/// A server about to run: `.await` it. See [`serve`].
+#[must_use = "nothing is served unless awaited"]
+pub struct Serve<S> {
+    listener: TcpListener,
+    service: S,
+    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+    draining: Option<(StreamableHttp, Duration)>,
+    max_connections: usize,
+    header_timeout: Duration,
+    write_timeout: Duration,
+}
+
+impl<S> Serve<S> {
+    /// Stops when `stop` ends: accepts no more connections, and lets those there are finish what they do.
+    pub fn shutdown_on(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop = Box::pin(stop);
+        self
+    }
+
+    /// Drains this endpoint when stopping, with so much time for running calls: see [`StreamableHttp::drain`]. Without
+    /// it, open streams are cut after the farewell of three seconds.
+    pub fn draining(mut self, endpoint: StreamableHttp, grace: Duration) -> Self {
+        self.draining = Some((endpoint, grace));
+        self
+    }
+
+    /// How many connections there may be; further ones wait to be accepted. Default: 16,384.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// How long the head of a request may take, and how long a connection may wait for its next one. Default: 30 s.
+    pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.header_timeout = timeout;
+        self
+    }
+
+    /// After how long without a byte written a connection that has some to write is reset. Default: 30 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+}
+
+impl<S, B> Serve<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    async fn run(self) -> io::Result<()> {
+        let Self { listener, service, mut stop, draining, max_connections, header_timeout, write_timeout } =
+            self;
+        let places = Arc::new(Semaphore::new(max_connections));
+        let (stopping, stopped) = watch::channel(());
+        let builder = Arc::new(connection_builder(header_timeout));
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = accept(&listener, &places) => accepted,
+            };
+            let (connection, place) = accepted;
+            let io = TokioIo::new(PatientIo::new(connection, write_timeout));
+            let service = TowerToHyperService::new(service.clone());
+            let (builder, mut stopped) = (Arc::clone(&builder), stopped.clone());
+            runtime::spawn(async move {
+                let connection = builder.serve_connection(io, service);
+                tokio::pin!(connection);
+                let ended = tokio::select! {
+                    ended = &mut connection => ended,
+                    _ = stopped.changed() => {
+                        connection.as_mut().graceful_shutdown();
+                        tokio::time::timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+                    }
+                };
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended with an error");
+                }
+                drop((place, stopped));
+            });
+        }
+        drop(listener);
+        if let Some((endpoint, grace)) = draining {
+            endpoint.drain(grace).await;
+        }
+        drop(stopped);
+        // Told to finish, each connection lets go of its receiver when it has.
+        let _ = stopping.send(());
+        stopping.closed().await;
+        Ok(())
+    }
+}
+
+impl<S, B> IntoFuture for Serve<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Output = io::Result<()>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<S> std::fmt::Debug for Serve<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+fn connection_builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(WRITE_BUFFER);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_H2_STREAMS)
+        .max_send_buf_size(WRITE_BUFFER)
+        .keep_alive_interval(Some(H2_PING))
+        .keep_alive_timeout(H2_PING);
+    builder
+}
+
+/// The next connection, with its place. Errors of accepting (too many open files, a peer that is gone already) pass.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+    let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((connection, _)) => {
+                if let Err(error) = connection.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY could not be set");
+                }
+                return (connection, place);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Below the usual limit of open files where it was raised, and some 200 MB of idle connections at most.
+const MAX_CONNECTIONS: usize = 16_384;
+/// As long as a body may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Three times what detaches a stalled reader: by then its stream goes on without it (design §8).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may take to finish when the server stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// What hyper may hold for a connection beyond the socket's own buffer: a few frames of coalesced events.
+const WRITE_BUFFER: usize = 256 * 1024;
+/// More than a client has calls in flight, and a bound on what one connection may open.
+const MAX_H2_STREAMS: u32 = 256;
+/// A dead HTTP/2 peer is noticed within a minute.
+const H2_PING: Duration = Duration::from_secs(30);
+/// Out of file descriptors, trying again at once would only burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,304 @@
+//! How a Streamable HTTP endpoint behaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use throughline_proto::http::{Access, InvalidAccess};
+use throughline_proto::jsonrpc::ParseLimits;
+use throughline_proto::model::LoggingLevel;
+use throughline_proto::session::{ProgressRoute, SessionLimits};
+
+use super::StreamableHttp;
+use crate::handler::{Handler, Principal, SessionHandle};
+use crate::server::{Closed, StoreFailure};
+use crate::store::{EventStore, Limits, MemoryStore};
+
+/// How a POST with requests is answered when the client accepts both forms.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ResponseMode {
+    /// One JSON body when the answer is the first thing to send, SSE otherwise: the default.
+    #[default]
+    Adaptive,
+    /// Always SSE.
+    Sse,
+    /// Always one JSON body. It takes away what would come before the answer: progress and log messages are not sent,
+    /// and questions to the client fail at once. Also known as `json_response`.
+    Json,
+}
+
+pub(super) type PrincipalHook = Arc<dyn Fn(&Parts) -> Option<Principal> + Send + Sync>;
+pub(super) type IdGenerator = Arc<dyn Fn() -> String + Send + Sync>;
+pub(super) type Opened = Arc<dyn Fn(&SessionHandle) + Send + Sync>;
+pub(super) type ClosedHook = Arc<dyn Fn(&SessionHandle, Closed) + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(super) mode: ResponseMode,
+    pub(super) stateless: bool,
+    pub(super) progress: ProgressRoute,
+    pub(super) access: Access,
+    pub(super) max_body: usize,
+    pub(super) body_timeout: Duration,
+    pub(super) parse: ParseLimits,
+    pub(super) session: SessionLimits,
+    pub(super) max_sessions: usize,
+    pub(super) max_calls: usize,
+    pub(super) idle_timeout: Duration,
+    pub(super) unused_timeout: Duration,
+    pub(super) keep_alive: Duration,
+    pub(super) upgrade_delay: Duration,
+    pub(super) retry: Duration,
+    pub(super) log_level: LoggingLevel,
+    pub(super) store_failure: StoreFailure,
+    pub(super) principal: Option<PrincipalHook>,
+    pub(super) session_id: Option<IdGenerator>,
+    pub(super) opened: Option<Opened>,
+    pub(super) closed: Option<ClosedHook>,
+}
+
+/// Makes a [`StreamableHttp`] endpoint. Every default holds for a server on this machine that anybody on it may use.
+///
+/// ```
+/// use std::time::Duration;
+/// use throughline::{ResponseMode, Server, StreamableHttp};
+///
+/// let endpoint = StreamableHttp::builder(Server::new("demo", "1.0.0"))
+///     .response_mode(ResponseMode::Sse)
+///     .max_sessions(100)
+///     .idle_timeout(Duration::from_secs(600))
+///     .build();
+/// ```
+#[must_use = "call `build` for the endpoint"]
+pub struct Builder {
+    handler: Arc<dyn Handler>,
+    config: Config,
+    store: Option<Arc<dyn EventStore>>,
+}
+
+impl Builder {
+    pub(super) fn new(handler: Arc<dyn Handler>) -> Self {
+        let config = Config {
+            mode: ResponseMode::default(),
+            stateless: false,
+            progress: ProgressRoute::default(),
+            access: Access::loopback(),
+            max_body: MAX_BODY,
+            body_timeout: BODY_TIMEOUT,
+            parse: ParseLimits::default(),
+            session: SessionLimits::default(),
+            max_sessions: MAX_SESSIONS,
+            max_calls: MAX_CALLS,
+            idle_timeout: IDLE_TIMEOUT,
+            unused_timeout: UNUSED_TIMEOUT,
+            keep_alive: KEEP_ALIVE,
+            upgrade_delay: UPGRADE_DELAY,
+            retry: RETRY,
+            log_level: LoggingLevel::Warning,
+            store_failure: StoreFailure::default(),
+            principal: None,
+            session_id: None,
+            opened: None,
+            closed: None,
+        };
+        Self { handler, config, store: None }
+    }
+
+    /// How a POST with requests is answered. Default: [`ResponseMode::Adaptive`].
+    pub fn response_mode(mut self, mode: ResponseMode) -> Self {
+        self.config.mode = mode;
+        self
+    }
+
+    /// With `true`, the same as [`ResponseMode::Json`]; `false` changes nothing.
+    pub fn json_response(self, yes: bool) -> Self {
+        if yes { self.response_mode(ResponseMode::Json) } else { self }
+    }
+
+    /// Serves each POST by itself: no session ids, no GET stream, no DELETE, nothing kept between requests. Any instance
+    /// behind a load balancer can then answer any request. It takes away questions to the client, subscriptions,
+    /// messages outside a call, resuming, and log levels; a lost connection cancels its calls. Default: false.
+    pub fn stateless_http(mut self, yes: bool) -> Self {
+        self.config.stateless = yes;
+        self
+    }
+
+    /// Which stream carries progress. Default: the request's own.
+    pub fn progress_route(mut self, route: ProgressRoute) -> Self {
+        self.config.progress = route;
+        self
+    }
+
+    /// Answers to this host too, as a client writes it: a name, or `name:port`. Default: names of this machine only
+    /// (`localhost`, `127.0.0.1`, `[::1]`), against DNS rebinding
+    /// ([security warning](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#security-warning)).
+    ///
+    /// # Errors
+    ///
+    /// When it is no host.
+    pub fn allow_host(mut self, host: &str) -> Result<Self, InvalidAccess> {
+        self.config.access = self.config.access.allow_host(host)?;
+        Ok(self)
+    }
+
+    /// Answers to any host: for a server behind a proxy that checks it.
+    pub fn any_host(mut self) -> Self {
+        self.config.access = self.config.access.any_host();
+        self
+    }
+
+    /// Lets pages of this origin (`https://app.example`) call the server from a browser, by CORS. Default: none; pages
+    /// on this machine may send requests, but browsers do not show them the answers.
+    ///
+    /// # Errors
+    ///
+    /// When it is no origin.
+    pub fn allow_origin(mut self, origin: &str) -> Result<Self, InvalidAccess> {
+        self.config.access = self.config.access.allow_origin(origin)?;
+        Ok(self)
+    }
+
+    /// The largest body of a request in bytes; a larger one gets 413. Default: 4 MiB.
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.config.max_body = bytes;
+        self
+    }
+
+    /// How long a body may take to arrive; then 408. Default: 30 s.
+    pub fn body_timeout(mut self, patience: Duration) -> Self {
+        self.config.body_timeout = patience;
+        self
+    }
+
+    /// Bounds of one session. Default: 64 requests in flight either way, 1,024 subscriptions.
+    pub fn session_limits(mut self, limits: SessionLimits) -> Self {
+        self.config.session = limits;
+        self
+    }
+
+    /// How many sessions there may be. At the cap, one that was never used makes room; if all are used, 503. Default:
+    /// 10,000.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.config.max_sessions = sessions;
+        self
+    }
+
+    /// How many requests may be in flight over all sessions; then 503. Default: 4,096.
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.config.max_calls = requests;
+        self
+    }
+
+    /// Ends a session with no request in flight and no open stream after this time. Default: 30 min.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
+    /// Ends a session that was not used at all after `initialize` after this time. Default: 60 s.
+    pub fn unused_timeout(mut self, timeout: Duration) -> Self {
+        self.config.unused_timeout = timeout;
+        self
+    }
+
+    /// Writes a comment to a stream that was quiet for this time, so that proxies do not take it for dead; zero never
+    /// does. Default: 15 s.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.config.keep_alive = interval;
+        self
+    }
+
+    /// In adaptive mode, how long the first message may take before the response begins as SSE. Default: 250 ms.
+    pub fn upgrade_delay(mut self, delay: Duration) -> Self {
+        self.config.upgrade_delay = delay;
+        self
+    }
+
+    /// When a client that lost its connection is told to come back. Default: 1 s.
+    pub fn retry(mut self, retry: Duration) -> Self {
+        self.config.retry = retry;
+        self
+    }
+
+    /// The level below which log messages are not sent until a client sets one. Default: `warning`.
+    pub fn log_level(mut self, level: LoggingLevel) -> Self {
+        self.config.log_level = level;
+        self
+    }
+
+    /// Where events are kept for resuming. Default: in memory, within [`Limits::default`].
+    pub fn event_store(mut self, store: impl EventStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// What becomes of a call whose events the store does not take. Default: it fails.
+    pub fn on_store_failure(mut self, then: StoreFailure) -> Self {
+        self.config.store_failure = then;
+        self
+    }
+
+    /// Says who sends a request. A session belongs to the principal that opened it: for any other, even one that knows
+    /// its id, it does not exist.
+    pub fn principal(mut self, hook: impl Fn(&Parts) -> Option<Principal> + Send + Sync + 'static) -> Self {
+        self.config.principal = Some(Arc::new(hook));
+        self
+    }
+
+    /// Makes the ids of sessions: visible ASCII, unique, and impossible to guess. Default: 128 random bits in hex.
+    pub fn session_id(mut self, generate: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.config.session_id = Some(Arc::new(generate));
+        self
+    }
+
+    /// Called when a session was opened. An `initialize` that is refused opens none.
+    pub fn on_session_opened(mut self, hook: impl Fn(&SessionHandle) + Send + Sync + 'static) -> Self {
+        self.config.opened = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called once for each opened session when it is closed, with the reason.
+    pub fn on_session_closed(
+        mut self,
+        hook: impl Fn(&SessionHandle, Closed) + Send + Sync + 'static,
+    ) -> Self {
+        self.config.closed = Some(Arc::new(hook));
+        self
+    }
+
+    /// The endpoint.
+    pub fn build(self) -> StreamableHttp {
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(Limits::default())));
+        StreamableHttp::assemble(self.handler, self.config, store)
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("mode", &self.config.mode)
+            .field("stateless", &self.config.stateless)
+            .finish_non_exhaustive()
+    }
+}
+
+// The defaults of design §8.
+
+/// An image of 3 MB as base64 fits; a hundred senders at once still fit a small machine.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+/// A slow phone uploads 4 MiB in this time; a sender of one byte a second does not hold a connection for long.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Some 20 MB of idle sessions.
+const MAX_SESSIONS: usize = 10_000;
+/// As many as 64 busy clients may have.
+const MAX_CALLS: usize = 4_096;
+/// Longer than a pause for lunch would be generous; people who come back after one open a new session without noticing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// A client that means to go on does so at once.
+const UNUSED_TIMEOUT: Duration = Duration::from_secs(60);
+/// Proxies cut quiet connections after 30 to 60 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// People notice a wait of this length; most answers are there before it.
+const UPGRADE_DELAY: Duration = Duration::from_millis(250);
+/// A network that changed is back in about this time.
+const RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,362 @@
+//! What the requests of an endpoint share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use http::{Response, StatusCode};
+use throughline_proto::http::{Access, Refusal, RefusalKind, session_id};
+use throughline_proto::jsonrpc::{ErrorObject, Raw};
+use throughline_proto::log::SessionId;
+use throughline_proto::model::Answer;
+use throughline_proto::revision::Revision;
+use throughline_proto::session::Session;
+
+use super::{Config, ResponseBody, ResponseMode, respond, unknown_session};
+use crate::handler::{Handler, PeerSet, Peers, Principal, SessionInfo};
+use crate::lock::Lock;
+use crate::runtime;
+use crate::server::Closed;
+use crate::server::backlog::Backlog;
+use crate::server::counters::Tally;
+use crate::server::live::{Live, Logs};
+use crate::server::queue::Queue;
+use crate::server::registry::Registry;
+use crate::server::stream::Closing;
+use crate::store::{EventStore, Limits, Soon};
+
+pub(crate) struct Endpoint {
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) config: Config,
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) registry: Registry,
+    pub(super) tally: Arc<Tally>,
+    limits: Limits,
+    backlog: Arc<Backlog>,
+    calls: Arc<Calls>,
+    /// Streams without a session, for their keep-alives.
+    queues: Mutex<Vec<Weak<Queue>>>,
+    draining: AtomicBool,
+    house: OnceLock<()>,
+    this: Weak<Endpoint>,
+}
+
+/// The requests in flight.
+#[derive(Default)]
+struct Calls {
+    running: AtomicUsize,
+    none: tokio::sync::Notify,
+}
+
+/// A place among the requests in flight.
+///
+/// # Drop behavior
+///
+/// The place is free again.
+pub(crate) struct CallPermit(Arc<Calls>);
+
+impl Drop for CallPermit {
+    fn drop(&mut self) {
+        // `notify_waiters` takes a lock that all calls share, and only a drain waits, for the last one.
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}
+
+impl Endpoint {
+    pub(super) fn new(handler: Arc<dyn Handler>, config: Config, store: Arc<dyn EventStore>) -> Arc<Self> {
+        let endpoint = Arc::new_cyclic(|this: &Weak<Endpoint>| Self {
+            backlog: Backlog::of_server(store.limits().store_bytes),
+            limits: store.limits(),
+            registry: Registry::new(config.max_sessions),
+            handler,
+            config,
+            store,
+            tally: Arc::default(),
+            calls: Arc::default(),
+            queues: Mutex::default(),
+            draining: AtomicBool::new(false),
+            house: OnceLock::new(),
+            this: Weak::clone(this),
+        });
+        if !endpoint.config.stateless {
+            let peers: Weak<dyn PeerSet> = endpoint.this.clone();
+            endpoint.handler.attach(Peers::new(peers));
+        }
+        endpoint
+    }
+
+    pub(super) fn config_access(&self) -> &Access {
+        &self.config.access
+    }
+
+    pub(super) fn is_stateless(&self) -> bool {
+        self.config.stateless
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.calls.running.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn limitations(&self) -> Vec<&'static str> {
+        let mut sentences = Vec::new();
+        if self.config.mode == ResponseMode::Json {
+            sentences.push("json_response: progress and log messages of calls are not sent, and tools cannot ask the client anything");
+        }
+        if self.config.stateless {
+            sentences.push(
+                "stateless_http: no sessions, so no subscriptions, no messages outside a call, no resuming, and tools cannot ask the client anything",
+            );
+        }
+        sentences
+    }
+
+    /// Starts the one task that keeps house, once, when the first request comes: then there is a runtime.
+    pub(super) fn keep_house(&self) {
+        self.house.get_or_init(|| {
+            let endpoint = self.this.clone();
+            runtime::spawn(async move {
+                loop {
+                    tokio::time::sleep(TICK).await;
+                    let Some(endpoint) = endpoint.upgrade() else { return };
+                    // A hook or a store that panics must not end the house-keeping.
+                    if catch_unwind(AssertUnwindSafe(|| endpoint.handle_tick(runtime::now()))).is_err() {
+                        tracing::error!(
+                            "a hook or the event store panicked while sessions were looked after"
+                        );
+                    }
+                }
+            });
+        });
+    }
+
+    fn handle_tick(&self, now: Instant) {
+        let config = &self.config;
+        for live in self.registry.all() {
+            if live.handle_tick(now, config.keep_alive, config.idle_timeout, config.unused_timeout) {
+                self.close(&live, Closed::Idle);
+            }
+        }
+        let queues = self.queues.locked().clone();
+        for queue in queues.iter().filter_map(Weak::upgrade) {
+            if !queue.handle_tick(now, config.keep_alive) {
+                self.tally.readers_detached.add_one();
+            }
+        }
+        self.store.sweep(now);
+    }
+
+    /// Has a stream without a session kept alive.
+    pub(super) fn keep_alive(&self, queue: &Arc<Queue>) {
+        let mut queues = self.queues.locked();
+        // Those that are gone leave when the list would grow: it is never longer than twice what is in use.
+        if queues.len() == queues.capacity() {
+            queues.retain(|queue| queue.strong_count() > 0);
+        }
+        queues.push(Arc::downgrade(queue));
+    }
+
+    /// A place for one more request.
+    pub(super) fn permit(&self) -> Result<CallPermit, Refusal> {
+        let before = self.calls.running.fetch_add(1, Ordering::AcqRel);
+        let permit = CallPermit(Arc::clone(&self.calls));
+        if before >= self.config.max_calls {
+            return Err(Refusal::new(RefusalKind::RequestsFull));
+        }
+        Ok(permit)
+    }
+
+    pub(super) fn principal(&self, parts: &Parts) -> Option<Principal> {
+        self.config.principal.as_ref().and_then(|hook| hook(parts))
+    }
+
+    /// Opens a session. `Ok(Err(..))`: the request is answered with an error, and no session was opened.
+    pub(super) fn open_session(
+        &self,
+        params: Option<&Raw>,
+        principal: Option<Principal>,
+    ) -> Result<Result<(Arc<Live>, Answer), ErrorObject>, Refusal> {
+        let tag = u32::from_ne_bytes(runtime::random());
+        let (mut session, result) =
+            match Session::open(params, &self.handler.offer(), tag, self.config.session) {
+                Ok(opened) => opened,
+                Err(error) => return Ok(Err(error)),
+            };
+        session.set_default_level(self.config.log_level);
+        let id = self.new_session_id()?;
+        match self.registry.admit() {
+            Ok(None) => {}
+            Ok(Some(evicted)) => self.closed(&evicted, Closed::Evicted),
+            Err(_) => return Err(Refusal::new(RefusalKind::SessionsFull)),
+        }
+        let logs = Logs {
+            store: Arc::clone(&self.store),
+            backlog: Arc::new(Backlog::of_session(self.limits.session_bytes, &self.backlog)),
+            largest_event: self.limits.largest_event(),
+            on_failure: self.config.store_failure,
+        };
+        let live = Live::new(id, session, principal, Some(logs), Arc::clone(&self.tally));
+        if !self.registry.insert(&live) {
+            self.registry.withdraw();
+            tracing::error!("the session id generator gave an id that is in use");
+            return Err(Refusal::new(RefusalKind::Internal));
+        }
+        if self.is_draining() && self.registry.remove(&live) {
+            // The shutdown may have looked at the sessions before this one came.
+            return Err(Refusal::new(RefusalKind::Draining));
+        }
+        self.tally.sessions_opened.add_one();
+        if let (Some(hook), Some(handle)) = (&self.config.opened, live.handle()) {
+            hook(&handle);
+        }
+        Ok(Ok((live, Answer::Initialize(Box::new(result)))))
+    }
+
+    /// What stands for a session while one POST is served without any.
+    pub(super) fn stateless_session(&self, revision: Revision, principal: Option<Principal>) -> Arc<Live> {
+        let mut session = Session::stateless(revision, self.config.session);
+        session.set_default_level(self.config.log_level);
+        Live::new(SessionId::from(""), session, principal, None, Arc::clone(&self.tally))
+    }
+
+    fn new_session_id(&self) -> Result<SessionId, Refusal> {
+        let Some(generate) = &self.config.session_id else {
+            let random: [u8; 16] = runtime::random();
+            let mut text = String::with_capacity(32);
+            for byte in random {
+                text.push(char::from(HEX[usize::from(byte >> 4)]));
+                text.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+            return Ok(SessionId::from(text));
+        };
+        let id = generate();
+        if id.is_empty() || id.len() > 256 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            tracing::error!(
+                "the session id generator gave an id that is not 1 to 256 visible ASCII characters"
+            );
+            return Err(Refusal::new(RefusalKind::Internal));
+        }
+        Ok(SessionId::from(id))
+    }
+
+    /// The session that a request names.
+    pub(super) fn find_session(
+        &self,
+        parts: &Parts,
+        principal: Option<&Principal>,
+    ) -> Result<Arc<Live>, Refusal> {
+        let id = session_id(&parts.headers)?.ok_or_else(|| Refusal::new(RefusalKind::MissingSession))?;
+        self.registry.find(id, principal).filter(|live| !live.is_ended()).ok_or_else(unknown_session)
+    }
+
+    /// DELETE: the client ends its session
+    /// ([session management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
+    pub(super) fn delete(&self, parts: &Parts) -> Result<Response<ResponseBody>, Refusal> {
+        let live = self.find_session(parts, self.principal(parts).as_ref())?;
+        self.close(&live, Closed::ByClient);
+        Ok(respond::empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Takes a session out and ends it.
+    fn close(&self, live: &Arc<Live>, why: Closed) {
+        if self.registry.remove(live) {
+            self.closed(live, why);
+        }
+    }
+
+    /// Ends a session that was taken out.
+    fn closed(&self, live: &Arc<Live>, why: Closed) {
+        if !live.end() {
+            return;
+        }
+        self.tally.sessions_closed.add_one();
+        let outlives = why == Closed::Shutdown && self.store.outlives_process();
+        let done = if outlives { self.store.release(&live.id) } else { self.store.forget(&live.id) };
+        let report = |result: Result<(), crate::store::BoxError>| {
+            if let Err(error) = result {
+                tracing::warn!(%error, "the event store could not let go of a session");
+            }
+        };
+        match done {
+            Soon::Now(result) => report(result),
+            Soon::Later(later) => drop(runtime::spawn(async move { report(later.await) })),
+        }
+        if let (Some(hook), Some(handle)) = (&self.config.closed, live.handle()) {
+            hook(&handle, why);
+        }
+    }
+
+    pub(super) async fn drain(&self, grace: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        let finished = async {
+            loop {
+                let none = self.calls.none.notified();
+                if self.in_flight() == 0 {
+                    return;
+                }
+                none.await;
+            }
+        };
+        if tokio::time::timeout(grace, finished).await.is_err() {
+            tracing::warn!(
+                in_flight = self.in_flight(),
+                "calls did not finish within the grace period and are dropped"
+            );
+        }
+        let sessions = self.registry.all();
+        let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
+        for (at, live) in (0u32..).zip(&sessions) {
+            live.close_connections(Closing::Retry(self.config.retry + SPREAD * at / count));
+        }
+        // Readers take what is left and the `retry`; one that does not read is not waited for.
+        let read = async {
+            while sessions.iter().any(|live| live.is_read()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, read).await;
+        for live in &sessions {
+            self.close(live, Closed::Shutdown);
+        }
+    }
+}
+
+impl PeerSet for Endpoint {
+    fn broadcast(
+        &self,
+        resource: Option<&str>,
+        choose: &dyn Fn(&SessionInfo<'_>) -> bool,
+        method: &str,
+        params: Option<&Raw>,
+    ) -> usize {
+        let mut reached = 0;
+        for live in self.registry.all() {
+            if resource.is_some_and(|uri| !live.is_subscribed(uri)) {
+                continue;
+            }
+            let Some(handle) = live.handle() else { continue };
+            if choose(&SessionInfo { handle: &handle, caller: &live.caller }) && live.notify(method, params) {
+                reached += 1;
+            }
+        }
+        reached
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Often enough for timeouts that are counted in seconds, and seldom enough to cost nothing.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Over how long clients are spread that come back after a shutdown.
+const SPREAD: Duration = Duration::from_secs(1);
+
+/// How long connections may take to write what is left at a shutdown.
+const FAREWELL: Duration = Duration::from_secs(1);

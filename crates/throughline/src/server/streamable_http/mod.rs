@@ -1,0 +1,171 @@
+//! Streamable HTTP: one endpoint that takes POST, GET and DELETE.
+//!
+//! [Specification](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http).
+
+mod body;
+mod config;
+mod cors;
+mod endpoint;
+mod get;
+mod post;
+mod request_body;
+mod respond;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Method, Request, Response};
+use http_body::Body;
+use throughline_proto::http::{Refusal, RefusalKind};
+
+pub use body::ResponseBody;
+pub(crate) use config::Config;
+pub use config::{Builder, ResponseMode};
+
+use super::Counters;
+use crate::handler::Handler;
+use crate::store::{EventStore, Usage};
+pub(crate) use endpoint::CallPermit;
+use endpoint::Endpoint;
+
+/// An MCP endpoint over Streamable HTTP, as a tower service over `http` types.
+///
+/// It answers at whatever path it is mounted. Cheap to clone; every clone is the same endpoint. Serve it with
+/// [`serve`](crate::serve()), mount it in axum, or call it from bare hyper.
+///
+/// ```no_run
+/// use throughline::{Server, StreamableHttp, serve};
+///
+/// # async fn run() -> std::io::Result<()> {
+/// let endpoint = StreamableHttp::new(Server::new("demo", "1.0.0"));
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8808").await?;
+/// serve(listener, endpoint).await
+/// # }
+/// ```
+///
+/// # Drop behavior
+///
+/// When the last clone is dropped, sessions stop expiring by themselves; those in use go on until their connections end.
+#[derive(Clone)]
+pub struct StreamableHttp(Arc<Endpoint>);
+
+impl StreamableHttp {
+    /// An endpoint with all defaults.
+    pub fn new(handler: impl Handler) -> Self {
+        Self::builder(handler).build()
+    }
+
+    /// An endpoint of your own settings.
+    pub fn builder(handler: impl Handler) -> Builder {
+        Builder::new(Arc::new(handler))
+    }
+
+    pub(super) fn assemble(handler: Arc<dyn Handler>, config: Config, store: Arc<dyn EventStore>) -> Self {
+        Self(Endpoint::new(handler, config, store))
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.0.tally.snapshot()
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// How many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    /// What the event store holds.
+    pub fn store_usage(&self) -> Usage {
+        self.0.store.usage()
+    }
+
+    /// Whether the endpoint is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+
+    /// What the settings take away from clients and handlers, one sentence each: for the log at the start.
+    pub fn limitations(&self) -> Vec<&'static str> {
+        self.0.limitations()
+    }
+
+    /// Shuts the endpoint down: no new requests (503); running calls may finish for `grace`; open streams are told to come
+    /// back, spread over a second so that they do not all come at once; sessions end, or are released where the store
+    /// outlives this process.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and called again.
+    pub async fn drain(&self, grace: Duration) {
+        self.0.drain(grace).await;
+    }
+
+    /// Answers one request.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<ResponseBody>
+    where
+        B: Body<Data: Send> + Send,
+    {
+        let endpoint = &self.0;
+        endpoint.keep_house();
+        let (parts, body) = request.into_parts();
+        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        let cors = endpoint.config_access().cors_origin(&parts.headers);
+        let answer = match endpoint.config_access().check(authority, &parts.headers) {
+            Err(refusal) => Err(refusal),
+            Ok(()) => match parts.method {
+                Method::POST => post::answer(endpoint, parts, body).await,
+                Method::GET if !endpoint.is_stateless() => get::answer(endpoint, &parts).await,
+                Method::DELETE if !endpoint.is_stateless() => endpoint.delete(&parts),
+                Method::OPTIONS if cors.is_some() => Ok(cors::preflight(endpoint.is_stateless())),
+                _ => Err(Refusal::method_not_allowed(if endpoint.is_stateless() {
+                    "POST"
+                } else {
+                    "GET, POST, DELETE"
+                })),
+            },
+        };
+        let mut response = answer.unwrap_or_else(|refusal| respond::refuse(&refusal));
+        if let Some(origin) = cors {
+            cors::expose(response.headers_mut(), origin);
+        }
+        response
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for StreamableHttp
+where
+    B: Body<Data: Send> + Send + 'static,
+{
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let endpoint = self.clone();
+        Box::pin(async move { Ok(endpoint.handle(request).await) })
+    }
+}
+
+impl std::fmt::Debug for StreamableHttp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamableHttp").field("sessions", &self.sessions()).finish_non_exhaustive()
+    }
+}
+
+/// A refusal for a session that is none.
+pub(crate) fn unknown_session() -> Refusal {
+    Refusal::new(RefusalKind::UnknownSession)
+}

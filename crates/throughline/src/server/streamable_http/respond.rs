@@ -1,0 +1,52 @@
+//! Responses, by kind.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderName, Response, StatusCode};
+use throughline_proto::http::Refusal;
+
+use super::ResponseBody;
+
+/// A status and nothing else.
+pub(super) fn empty(status: StatusCode) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// One JSON body.
+pub(super) fn json(body: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A stream of events, that no cache keeps and no proxy holds back.
+pub(super) fn events(body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    response
+}
+
+/// A refusal: its status, and a JSON-RPC error that says what to do.
+#[cold]
+pub(super) fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
+    tracing::debug!(status = refusal.status().as_u16(), reason = refusal.message(), "refused a request");
+    let mut body = BytesMut::new();
+    refusal.write(&mut body);
+    let mut response = json(body.freeze());
+    *response.status_mut() = refusal.status();
+    if let Some(allow) = refusal.allow() {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some(wait) = refusal.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    }
+    response
+}
+
+/// Read by nginx and its kin: they would hold events back until a buffer is full.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

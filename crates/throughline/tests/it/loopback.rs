@@ -1,0 +1,117 @@
+//! Real sockets: HTTP/1.1, HTTP/2 without TLS, and a shutdown.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
+use throughline::jsonrpc::Message;
+use throughline::revision::Revision;
+use throughline::{Client, StreamableHttp};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Checked, Gate, Loopback, REVISIONS, Tcp, call, initialize, kit};
+
+#[tokio::test]
+async fn every_revision_over_http_1() {
+    let endpoint = StreamableHttp::new(kit::server(&Gate::new()));
+    let served = Loopback::serve(&endpoint).await;
+    for revision in REVISIONS {
+        let client =
+            Client::over(Checked::new(Tcp(served.address))).revision(revision).connect().await.unwrap();
+        let called = client.call_tool("steps", &json!({ "count": 1000 })).await.unwrap();
+        assert_eq!(called.result.content[0].as_text(), Some("done"));
+        assert_eq!(called.notifications.len(), 1000);
+        let mut stream = client.open_stream().await.unwrap();
+        client.close().await.unwrap();
+        while stream.next().await.unwrap().is_some() {}
+        assert!(client.request("ping", &json!({})).await.unwrap_err().is_session_gone());
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn many_calls_over_one_http_2_connection() {
+    let gate = Gate::new();
+    let endpoint = StreamableHttp::new(kit::server(&gate));
+    let served = Loopback::serve(&endpoint).await;
+    let socket = TcpStream::connect(served.address).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let uri = format!("http://{}/mcp", served.address);
+    let post = |session: Option<&str>, body: String| {
+        let mut request = Request::post(&uri)
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        if let Some(session) = session {
+            request = request.header("mcp-session-id", session);
+        }
+        let mut sender = sender.clone();
+        async move { sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap() }
+    };
+    let hello = post(None, initialize(Revision::V2025_11_25, &json!({})).to_string()).await;
+    let session = hello.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+    drop(hello.into_body().collect().await.unwrap());
+    let mut calls = Vec::new();
+    for id in 0..50 {
+        let body = call(id, "gated", json!({ "before": 1, "after": 1 })).to_string();
+        calls.push(post(Some(&session), body).await);
+    }
+    assert_eq!(endpoint.in_flight(), 50, "all run at once");
+    gate.open(50);
+    for response in calls {
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains(r#""text":"done""#));
+    }
+    connection.abort();
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_finishes_what_runs_and_closes_the_rest() {
+    let gate = Gate::new();
+    let endpoint = StreamableHttp::new(kit::server(&gate));
+    let served = Loopback::serve_draining(&endpoint, Duration::from_secs(60)).await;
+    let address = served.address;
+    let client = Client::over(Checked::new(Tcp(address))).connect().await.unwrap();
+    let mut standalone = client.open_stream().await.unwrap();
+    assert!(standalone.next().await.unwrap().is_some_and(|prime| prime.id.is_some()));
+    let calling = {
+        let client = client.clone();
+        tokio::spawn(async move { client.call_tool("gated", &json!({ "before": 1, "after": 1 })).await })
+    };
+    gate.until_came(1).await;
+    let stopping = tokio::spawn(served.stop());
+    while !endpoint.is_draining() {
+        tokio::task::yield_now().await;
+    }
+    assert!(client.request("ping", &json!({})).await.unwrap_err().is_connection_lost(), "nobody is let in");
+    gate.open(1);
+    let called = calling.await.unwrap().unwrap();
+    assert_eq!(called.notifications.len(), 2);
+    let mut retry = None;
+    while let Some(received) = standalone.next().await.unwrap() {
+        assert!(!matches!(received.message, Some(Message::Response(_))));
+        retry = received.retry.or(retry);
+    }
+    assert!(retry.is_some(), "streams are told to come back");
+    stopping.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_never_comes_whole_ends_its_connection() {
+    let endpoint = StreamableHttp::new(kit::server(&Gate::new()));
+    let served = Loopback::serve(&endpoint).await;
+    let mut socket = TcpStream::connect(served.address).await.unwrap();
+    socket.write_all(b"POST /mcp HTTP/1.1\r\nhost: loc").await.unwrap();
+    let mut answer = Vec::new();
+    // The clock is virtual: this ends when the server gives up, and hangs if it does not.
+    socket.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+    served.stop().await;
+}

@@ -1,0 +1,280 @@
+//! HTTP requests written by hand, and their responses taken apart.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use throughline::revision::Revision;
+use throughline::{ResponseBody, StreamableHttp};
+use throughline_proto::sse::Decoder;
+use tower_service::Service;
+
+use super::checked::CheckedBody;
+use super::{Checked, call, initialize, within};
+
+/// A client without any wits: what the test says is what is sent.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    service: Checked<StreamableHttp>,
+    headers: HeaderMap,
+}
+
+impl Wire {
+    /// Without a session.
+    pub(crate) fn new(endpoint: &StreamableHttp) -> Self {
+        Self { service: Checked::new(endpoint.clone()), headers: HeaderMap::new() }
+    }
+
+    /// With a session that is ready.
+    pub(crate) async fn open(endpoint: &StreamableHttp, revision: Revision) -> Self {
+        Self::open_with(endpoint, revision, json!({})).await
+    }
+
+    /// With a session that is ready, of a client with these capabilities.
+    pub(crate) async fn open_with(
+        endpoint: &StreamableHttp,
+        revision: Revision,
+        capabilities: Value,
+    ) -> Self {
+        let mut wire = Self::new(endpoint);
+        let answer = wire.post(initialize(revision, &capabilities)).send().await;
+        wire.adopt(&answer, revision);
+        let ready =
+            wire.post(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).send().await;
+        assert_eq!(ready.status(), 202);
+        wire
+    }
+
+    /// Goes on in the session that this answer to `initialize` opened.
+    pub(crate) fn adopt(&mut self, answer: &Answer, revision: Revision) {
+        assert_eq!(answer.status(), 200);
+        let id = answer.headers.get("mcp-session-id").expect("a session id").clone();
+        self.headers.insert("mcp-session-id", id);
+        if revision.has_version_header() {
+            self.headers.insert("mcp-protocol-version", HeaderValue::from_static(revision.date()));
+        }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(HeaderName::from_static(name), value.parse().expect("a header"));
+        self
+    }
+
+    pub(crate) fn session_id(&self) -> &str {
+        self.headers["mcp-session-id"].to_str().expect("text")
+    }
+
+    /// A POST of a message.
+    pub(crate) fn post(&self, message: Value) -> Sending {
+        self.post_bytes(message.to_string())
+    }
+
+    /// A POST of any body.
+    pub(crate) fn post_bytes(&self, body: impl Into<Bytes>) -> Sending {
+        self.request(Method::POST, body.into())
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+    }
+
+    /// A GET of events.
+    pub(crate) fn get(&self) -> Sending {
+        self.request(Method::GET, Bytes::new()).header("accept", "text/event-stream")
+    }
+
+    /// A GET of the events after this id.
+    pub(crate) fn resume(&self, last_event_id: &str) -> Sending {
+        self.get().header("last-event-id", last_event_id)
+    }
+
+    pub(crate) fn delete(&self) -> Sending {
+        self.request(Method::DELETE, Bytes::new())
+    }
+
+    pub(crate) fn request(&self, method: Method, body: Bytes) -> Sending {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = "http://localhost/mcp".parse().expect("an address");
+        request.headers_mut().extend(self.headers.clone());
+        Sending { service: self.service.clone(), request }
+    }
+
+    /// Calls a tool, and gives the events of its stream.
+    pub(crate) async fn call(&self, id: impl Into<Value>, tool: &str, arguments: Value) -> Events {
+        self.post(call(id, tool, arguments)).send().await.events()
+    }
+}
+
+/// A request about to be sent.
+pub(crate) struct Sending {
+    service: Checked<StreamableHttp>,
+    request: Request<Full<Bytes>>,
+}
+
+impl Sending {
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.request.headers_mut().insert(HeaderName::from_static(name), value.parse().expect("a header"));
+        self
+    }
+
+    /// Adds a header that may be there already.
+    pub(crate) fn append(mut self, name: &'static str, value: &str) -> Self {
+        self.request.headers_mut().append(HeaderName::from_static(name), value.parse().expect("a header"));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &'static str) -> Self {
+        self.request.headers_mut().remove(name);
+        self
+    }
+
+    pub(crate) fn uri(mut self, uri: &'static str) -> Self {
+        *self.request.uri_mut() = http::Uri::from_static(uri);
+        self
+    }
+
+    /// Sends it and waits for the head of the response.
+    pub(crate) fn send(self) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        let Self { mut service, request } = self;
+        Box::pin(async move {
+            let response = within(service.call(request)).await.expect("the server answers");
+            Answer::new(response)
+        })
+    }
+
+    /// Sends it in a task of its own: for a response whose head takes its time.
+    pub(crate) fn start(self) -> tokio::task::JoinHandle<Answer> {
+        tokio::spawn(self.send())
+    }
+}
+
+type BoxBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = Box<dyn Debug + Send>> + Send>>;
+
+/// A response.
+pub(crate) struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: BoxBody,
+}
+
+impl Answer {
+    fn new(response: Response<CheckedBody<ResponseBody>>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.map_err(|never| Box::new(never) as Box<dyn Debug + Send>);
+        Self { status: parts.status, headers: parts.headers, body: Box::pin(body) }
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// A header; empty when it is missing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    pub(crate) async fn text(self) -> String {
+        let body = within(self.body.collect()).await.expect("a body").to_bytes();
+        String::from_utf8(body.to_vec()).expect("text")
+    }
+
+    /// The JSON body.
+    pub(crate) async fn json(self) -> Value {
+        assert_eq!(self.header("content-type"), "application/json");
+        let text = self.text().await;
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("JSON: {error} in {text}"))
+    }
+
+    /// The stream of events.
+    pub(crate) fn events(self) -> Events {
+        assert_eq!((self.status(), self.header("content-type")), (200, "text/event-stream"));
+        Events { body: self.body, decoder: Decoder::new(16 << 20) }
+    }
+
+    /// The refusal in one line: status, code, sentence.
+    pub(crate) async fn refusal(self) -> String {
+        let status = self.status();
+        assert!(status >= 400, "a refusal: {status}");
+        let body = self.json().await;
+        assert_eq!(body["jsonrpc"], "2.0");
+        let error = &body["error"];
+        format!("{status} {}: {}", error["code"], error["message"].as_str().expect("a message"))
+    }
+}
+
+/// The events of a response.
+pub(crate) struct Events {
+    body: BoxBody,
+    decoder: Decoder,
+}
+
+/// One event.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) retry: Option<Duration>,
+    /// The message; null where there is none.
+    pub(crate) message: Value,
+}
+
+impl Event {
+    /// Progress, when it is that.
+    pub(crate) fn progress(&self) -> Option<f64> {
+        self.message["params"]["progress"].as_f64()
+    }
+}
+
+impl Events {
+    /// The next event; `None` at the end of the response.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.decoder.next_event() {
+                let event = event.expect("an event of bounded size");
+                let message = match &*event.data {
+                    "" => Value::Null,
+                    data => serde_json::from_str(data).expect("JSON"),
+                };
+                return Some(Event { id: event.id, retry: event.retry, message });
+            }
+            let chunk = self.chunk().await?;
+            self.decoder.push(&chunk);
+        }
+    }
+
+    /// The next event that has a message.
+    pub(crate) async fn message(&mut self) -> Event {
+        loop {
+            let event = self.next().await.expect("an event before the end");
+            if !event.message.is_null() {
+                return event;
+            }
+        }
+    }
+
+    /// All events up to the end of the response.
+    pub(crate) async fn all(mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
+    }
+
+    /// The next bytes as they are.
+    pub(crate) async fn chunk(&mut self) -> Option<Bytes> {
+        let frame = within(self.body.frame()).await?;
+        Some(frame.expect("a connection that holds").into_data().expect("no trailers"))
+    }
+
+    /// Whether nothing more is there now.
+    pub(crate) async fn is_quiet(&mut self) -> bool {
+        super::settle().await;
+        std::future::poll_fn(|cx| std::task::Poll::Ready(self.body.as_mut().poll_frame(cx).is_pending()))
+            .await
+    }
+}

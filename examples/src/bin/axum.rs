@@ -1,0 +1,31 @@
+//! An MCP endpoint as one route of an axum application.
+//!
+//! [`StreamableHttp`] is a tower service over `http` types, so it is mounted as it is.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use throughline::{Server, StreamableHttp, tool};
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let server = Server::new("in-axum", "1.0.0").tool(tool("hello", || async { "Hello from axum." }));
+    let endpoint = StreamableHttp::new(server);
+    let app = Router::new()
+        .route("/", get(|| async { "The MCP endpoint is /mcp." }))
+        .route_service("/mcp", endpoint.clone());
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8808").await?;
+    axum::serve(listener, app).with_graceful_shutdown(stopped(endpoint)).await
+}
+
+/// Ends after Ctrl-C, when running calls are done and the streams are closed: axum waits for open connections, and a
+/// stream would otherwise never end.
+async fn stopped(endpoint: StreamableHttp) {
+    // Without the signal there is nothing to wait for, and the server goes on.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    endpoint.drain(Duration::from_secs(10)).await;
+}

@@ -1,0 +1,34 @@
+//! An MCP endpoint in bare hyper, for programs that accept their own connections. Others use `throughline::serve`,
+//! which adds limits, timeouts and a graceful shutdown.
+
+use std::convert::Infallible;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use throughline::{Server, StreamableHttp, tool};
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let server = Server::new("in-hyper", "1.0.0").tool(tool("hello", || async { "Hello from hyper." }));
+    let endpoint = StreamableHttp::new(server);
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8808").await?;
+    loop {
+        let (connection, _) = listener.accept().await?;
+        // Events are small: without this, the system would hold them back.
+        connection.set_nodelay(true)?;
+        let endpoint = endpoint.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let endpoint = endpoint.clone();
+                async move { Ok::<_, Infallible>(endpoint.handle(request).await) }
+            });
+            // A connection that fails ends alone.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(connection), service)
+                .await;
+        });
+    }
+}

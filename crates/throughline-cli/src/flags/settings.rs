@@ -1,0 +1,110 @@
+//! What the command line means, checked.
+
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use throughline::ResponseMode;
+use tracing_subscriber::EnvFilter;
+
+use super::LogFormat;
+use super::args::{Response, ServeArgs};
+use crate::Stop;
+
+/// How to serve.
+#[derive(Debug)]
+pub(crate) struct Serve {
+    /// `host:port`; the host may be a name.
+    pub(crate) listen: String,
+    /// Where the endpoint is: begins with `/`, no query.
+    pub(crate) path: String,
+    pub(crate) mode: ResponseMode,
+    pub(crate) stateless: bool,
+    pub(crate) origins: Vec<String>,
+    pub(crate) hosts: Hosts,
+    pub(crate) max_sessions: usize,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) log: EnvFilter,
+    pub(crate) log_format: LogFormat,
+}
+
+/// Which hosts are answered to beside those of this machine.
+#[derive(Debug)]
+pub(crate) enum Hosts {
+    Any,
+    Named(Vec<String>),
+}
+
+impl Serve {
+    pub(super) fn check(args: ServeArgs) -> Result<Self, Stop> {
+        // A variable that is set to nothing names nobody.
+        let named = |list: Vec<String>| list.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>();
+        let hosts = named(args.allow_host);
+        if args.idle_timeout.is_zero() {
+            return Err(wrong(
+                "--idle-timeout",
+                "0",
+                "would end every session at once; give a time such as 30m",
+            ));
+        }
+        Ok(Self {
+            listen: check_listen(args.listen)?,
+            path: check_path(args.path)?,
+            mode: match args.response {
+                Response::Adaptive => ResponseMode::Adaptive,
+                Response::Sse => ResponseMode::Sse,
+                Response::Json => ResponseMode::Json,
+            },
+            stateless: args.stateless,
+            origins: named(args.allow_origin),
+            hosts: if hosts.iter().any(|host| host == "*") { Hosts::Any } else { Hosts::Named(hosts) },
+            max_sessions: usize::try_from(args.max_sessions).unwrap_or(usize::MAX),
+            idle_timeout: args.idle_timeout,
+            keep_alive: args.keep_alive,
+            shutdown_grace: args.shutdown_grace,
+            log: EnvFilter::try_new(&args.log).map_err(|_| {
+                wrong(
+                    "--log",
+                    &args.log,
+                    "is no filter; give a level such as info, or info,throughline=debug",
+                )
+            })?,
+            log_format: args.log_format,
+        })
+    }
+}
+
+/// `host:port`. Whether the host is one is the resolver's to say.
+fn check_listen(listen: String) -> Result<String, Stop> {
+    let fits = listen.rsplit_once(':').is_some_and(|(host, port)| {
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        !host.is_empty() && (bracketed || !host.contains(':')) && port.parse::<u16>().is_ok()
+    });
+    if fits {
+        Ok(listen)
+    } else {
+        Err(wrong(
+            "--listen",
+            &listen,
+            "is no address; give a host and a port, such as 127.0.0.1:8808 or [::1]:8808",
+        ))
+    }
+}
+
+/// A path that a request's can be equal to.
+fn check_path(path: String) -> Result<String, Stop> {
+    let fits =
+        path.starts_with('/') && path.parse::<PathAndQuery>().is_ok_and(|parsed| parsed.path() == path);
+    if !fits {
+        return Err(wrong("--path", &path, "is no path; give one that begins with a slash, such as /mcp"));
+    }
+    if crate::serve::HEALTH_PATHS.contains(&path.as_str()) {
+        return Err(wrong("--path", &path, "is where the server says how it is; give another, such as /mcp"));
+    }
+    Ok(path)
+}
+
+fn wrong(flag: &str, value: &str, why: &str) -> Stop {
+    Stop::usage(format!("error: {flag}: \"{value}\" {why}."))
+}

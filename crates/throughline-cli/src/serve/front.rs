@@ -1,0 +1,91 @@
+//! What is served: the endpoint at its path, how the server is beside it, and nothing elsewhere.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{Either, Full};
+use throughline::{ResponseBody, StreamableHttp};
+use tower_service::Service;
+
+/// Where the server says how it is.
+pub(crate) const HEALTH_PATHS: [&str; 2] = [HEALTHY, READY];
+
+/// Says that the process runs.
+const HEALTHY: &str = "/healthz";
+/// Says whether new requests are welcome.
+const READY: &str = "/readyz";
+
+/// The service. Cheap to clone; every clone is the same.
+#[derive(Clone)]
+pub(super) struct Front {
+    endpoint: StreamableHttp,
+    path: Arc<str>,
+}
+
+type Reply = Response<Either<ResponseBody, Full<Bytes>>>;
+
+impl Front {
+    pub(super) fn new(endpoint: StreamableHttp, path: String) -> Self {
+        Self { endpoint, path: path.into() }
+    }
+
+    async fn answer<B: Body<Data: Send> + Send>(self, request: Request<B>) -> Reply {
+        let path = request.uri().path();
+        if path == &*self.path {
+            return self.endpoint.handle(request).await.map(Either::Left);
+        }
+        if HEALTH_PATHS.contains(&path) && !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut reply =
+                json(StatusCode::METHOD_NOT_ALLOWED, &serde_json::json!({ "error": "use GET here" }));
+            reply.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return reply;
+        }
+        match path {
+            HEALTHY => json(StatusCode::OK, &serde_json::json!({ "status": "ok" })),
+            READY if self.endpoint.is_draining() => {
+                json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "draining" }))
+            }
+            READY => json(StatusCode::OK, &serde_json::json!({ "status": "ready" })),
+            _ => {
+                let error = format!("nothing is here; the MCP endpoint is {}", self.path);
+                json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": error }))
+            }
+        }
+    }
+}
+
+impl<B: Body<Data: Send> + Send + 'static> Service<Request<B>> for Front {
+    type Response = Reply;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let front = self.clone();
+        Box::pin(async move {
+            let method = request.method().clone();
+            let reply = front.answer(request).await;
+            tracing::debug!(%method, status = reply.status().as_u16(), "answered");
+            Ok(reply)
+        })
+    }
+}
+
+fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
+    let mut reply = Response::new(Either::Right(Full::from(format!("{value}\n"))));
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // How the server is holds for this moment only.
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}

@@ -1,0 +1,116 @@
+//! `throughline serve`.
+
+mod front;
+mod greeting;
+mod signals;
+
+use std::io;
+
+use throughline::{Closed, SessionHandle, StreamableHttp, serve};
+use tokio::net::TcpListener;
+
+use crate::flags::{Hosts, Serve};
+use crate::{Stop, demo, terminal};
+use front::Front;
+use signals::Signals;
+
+pub(crate) use front::HEALTH_PATHS;
+
+/// Serves the demo until a signal comes.
+pub(crate) fn run(settings: Serve) -> Result<(), Stop> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| {
+        Stop::failure(format!("error: the system gives no threads to work with: {error}."))
+    })?;
+    runtime.block_on(run_here(settings))
+}
+
+async fn run_here(settings: Serve) -> Result<(), Stop> {
+    let demo = demo::server();
+    let endpoint = endpoint(demo.clone(), &settings)?;
+    let listener =
+        TcpListener::bind(&settings.listen).await.map_err(|error| unusable(&settings.listen, &error))?;
+    let address = listener.local_addr().map_err(|error| unusable(&settings.listen, &error))?;
+    // Before the greeting: who reads it may send a signal at once.
+    let signals = Signals::listen()
+        .map_err(|error| Stop::failure(format!("error: signals cannot be listened for: {error}.")))?;
+    let grace = settings.shutdown_grace;
+
+    terminal::start_log(settings.log, settings.log_format);
+    terminal::print(&greeting::text(address, &settings.path));
+    for limitation in endpoint.limitations() {
+        tracing::warn!("{limitation}");
+    }
+    if let Some(warning) = greeting::warning(address, &settings.hosts) {
+        tracing::warn!("{warning}");
+    }
+    if !settings.stateless {
+        tokio::spawn(demo::announce_metrics(demo));
+    }
+    let front = Front::new(endpoint.clone(), settings.path);
+    serve(listener, front)
+        .shutdown_on(signals.stop())
+        .draining(endpoint, grace)
+        .await
+        .map_err(|error| Stop::failure(format!("error: serving failed: {error}.")))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn endpoint(demo: throughline::Server, settings: &Serve) -> Result<StreamableHttp, Stop> {
+    let mut builder = StreamableHttp::builder(demo)
+        .response_mode(settings.mode)
+        .stateless_http(settings.stateless)
+        .max_sessions(settings.max_sessions)
+        .idle_timeout(settings.idle_timeout)
+        .keep_alive(settings.keep_alive)
+        .on_session_opened(opened)
+        .on_session_closed(closed);
+    for origin in &settings.origins {
+        builder = builder
+            .allow_origin(origin)
+            .map_err(|error| Stop::usage(format!("error: --allow-origin: {error}")))?;
+    }
+    match &settings.hosts {
+        Hosts::Any => builder = builder.any_host(),
+        Hosts::Named(hosts) => {
+            for host in hosts {
+                builder = builder
+                    .allow_host(host)
+                    .map_err(|error| Stop::usage(format!("error: --allow-host: {error}")))?;
+            }
+        }
+    }
+    Ok(builder.build())
+}
+
+// The id of a session is a secret, and a client's name is its own words: neither is logged.
+
+fn opened(session: &SessionHandle) {
+    tracing::info!(revision = %session.caller().revision(), "a session was opened");
+}
+
+fn closed(_: &SessionHandle, why: Closed) {
+    let why = match why {
+        Closed::ByClient => "its client ended it",
+        Closed::Idle => "nothing happened in it",
+        Closed::Evicted => "it was never used and made room for another",
+        Closed::Shutdown => "the server stops",
+        other => return tracing::info!("a session was closed: {other:?}"),
+    };
+    tracing::info!("a session was closed: {why}");
+}
+
+/// Why an address cannot be listened on, and what to do.
+fn unusable(listen: &str, error: &io::Error) -> Stop {
+    Stop::usage(match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "error: {listen} is in use by another program; stop that one, or give another address with --listen."
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("error: this user may not listen on {listen}; give a port above 1023 with --listen.")
+        }
+        _ => format!("error: {listen} cannot be listened on ({error}); give another address with --listen."),
+    })
+}

@@ -1,0 +1,22 @@
+//! The binary, from outside: each test starts it, speaks HTTP to it, and waits for what should happen.
+
+mod demo;
+mod http;
+mod process;
+mod serve;
+mod session;
+mod usage;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Waits for something that happens at once, and fails when it does not.
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
+    }
+}
+
+/// So long that only what never happens is given up on, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(60);

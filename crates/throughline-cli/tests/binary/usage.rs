@@ -1,0 +1,63 @@
+//! The command line.
+
+use super::process::{binary, run};
+
+#[tokio::test]
+async fn help_names_every_option_and_its_variable() {
+    let (code, help, error) = run(binary(&["serve", "--help"])).await;
+    assert_eq!((code, error.as_str()), (0, ""));
+    insta::assert_snapshot!("serve-help", help);
+    let (code, short, _) = run(binary(&["--help"])).await;
+    assert_eq!(code, 0);
+    insta::assert_snapshot!("help", short);
+}
+
+#[tokio::test]
+async fn the_version_is_printed() {
+    let (code, version, _) = run(binary(&["--version"])).await;
+    assert_eq!((code, version), (0, format!("throughline {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[tokio::test]
+async fn a_wrong_line_ends_with_2_and_says_why() {
+    for (line, says) in [
+        (&["serve", "--respons", "json"][..], "unexpected argument '--respons' found"),
+        (&["serve", "--response", "xml"], "[possible values: adaptive, sse, json]"),
+        (&["serve", "--keep-alive", "15"], "give a unit, as in 15s or 15m"),
+        (&["serve", "--max-sessions", "0"], "0 is not in 1.."),
+        (&["serve", "--listen", "8808"], "give a host and a port"),
+        (&["serve", "--path", "mcp"], "begins with a slash"),
+        (
+            &["serve", "--allow-host", "http://a.example"],
+            "error: --allow-host: \"http://a.example\" is not a host.",
+        ),
+        (&["serve", "--allow-origin", "a.example"], "error: --allow-origin: \"a.example\" is not an origin."),
+        (&["serve", "--log", "a=b=c"], "is no filter"),
+        (&["serv"], "unrecognized subcommand 'serv'"),
+        (&[], "Usage: throughline <COMMAND>"),
+    ] {
+        let (code, out, error) = run(binary(line)).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{line:?}: {error}");
+        assert!(error.contains(says), "{line:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_variable_is_named() {
+    let mut command = binary(&["serve"]);
+    command.env("THROUGHLINE_IDLE_TIMEOUT", "soon");
+    let (code, _, error) = run(command).await;
+    assert_eq!(code, 2);
+    assert!(error.contains("'soon' for '--idle-timeout <DURATION>'"), "{error}");
+}
+
+/// The README shows the example as it is.
+#[test]
+fn the_first_server_of_the_readme_is_the_example() {
+    let readme = include_str!("../../../../README.md");
+    let hello = include_str!("../../../../examples/src/bin/hello.rs");
+    assert!(
+        readme.contains(&format!("```rust,no_run\n{hello}```\n")),
+        "copy examples/src/bin/hello.rs into README.md"
+    );
+}

@@ -1,2 +1,125 @@
-//! Project tasks.
-fn main() {}
+//! The project's tasks: `cargo xtask --help` lists them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks on its streams")]
+
+mod conformance;
+mod layout;
+mod node;
+mod purity;
+mod scenario;
+mod schemas;
+mod sh;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The project's tasks.
+
+usage: cargo xtask <task> [options]
+
+tasks:
+  test [--fast]              everything that continuous integration checks, in order; the first
+                             failure stops. --fast leaves out the conformance suite
+  conformance [--only NAME] [--url URL]
+                             the official conformance suite against our conformance-server.
+                             --only: the scenario of this name, or those whose name holds it
+                             --url: a server that already runs, e.g. http://127.0.0.1:8001/mcp
+  bench [ARGS]               the benchmarks, in release mode; ARGS are theirs (try --help)
+  help                       this text
+
+It installs npm packages from conformance/package-lock.json by itself and says what else is missing.
+";
+
+/// A task and its options.
+#[derive(Debug, PartialEq)]
+enum Task {
+    Help,
+    Test { fast: bool },
+    Conformance(conformance::Options),
+    Bench(Vec<String>),
+}
+
+/// Reads the command line without the program's name. The error is a sentence for the user.
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
+    let Some(task) = args.next() else { return Ok(Task::Help) };
+    match task.as_str() {
+        "help" | "--help" | "-h" => return Ok(Task::Help),
+        "bench" => return Ok(Task::Bench(args.collect())),
+        "test" | "conformance" => {}
+        other => return Err(format!("there is no task `{other}`: see `cargo xtask --help`")),
+    }
+    let mut fast = false;
+    let mut options = conformance::Options::default();
+    while let Some(arg) = args.next() {
+        let (name, attached) = match arg.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (arg.as_str(), None),
+        };
+        let mut value = || {
+            let value = attached.clone().or_else(|| args.next()).filter(|v| !v.is_empty());
+            value.ok_or_else(|| format!("`{name}` needs a value, as in `{name} VALUE`"))
+        };
+        match (task.as_str(), name) {
+            (_, "--help" | "-h") => return Ok(Task::Help),
+            ("test", "--fast") if attached.is_none() => fast = true,
+            ("conformance", "--only") => options.only = Some(value()?),
+            ("conformance", "--url") => options.url = Some(value()?),
+            _ => return Err(format!("`{task}` does not take `{arg}`: see `cargo xtask --help`")),
+        }
+    }
+    Ok(if task == "test" { Task::Test { fast } } else { Task::Conformance(options) })
+}
+
+fn main() -> ExitCode {
+    let result = parse(std::env::args().skip(1)).and_then(|task| {
+        sh::end_groups_on_signals()?;
+        let root = sh::root();
+        match task {
+            Task::Help => {
+                print!("{HELP}");
+                Ok(())
+            }
+            Task::Test { fast } => test::run(&root, fast),
+            Task::Conformance(options) => conformance::run(&root, &options),
+            Task::Bench(args) => {
+                let fixed = ["run", "--release", "--locked", "-p", "throughline-benches", "--"];
+                sh::run(sh::cargo(&root).args(fixed).args(args))
+            }
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Task, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn tasks_and_their_options() {
+        assert_eq!(parsed(""), Ok(Task::Help));
+        assert_eq!(parsed("test -h"), Ok(Task::Help));
+        assert_eq!(parsed("test --fast"), Ok(Task::Test { fast: true }));
+        let both = conformance::Options { only: Some("ping".into()), url: Some("http://[::1]/?a=b".into()) };
+        assert_eq!(parsed("conformance --only ping --url=http://[::1]/?a=b"), Ok(Task::Conformance(both)));
+        assert_eq!(parsed("bench --help x"), Ok(Task::Bench(vec!["--help".into(), "x".into()])));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        assert!(parsed("tset").unwrap_err().contains("`tset`"));
+        assert!(parsed("test --fats").unwrap_err().contains("`--fats`"));
+        assert!(parsed("test --fast=1").unwrap_err().contains("`--fast=1`"));
+        assert!(parsed("conformance --only").unwrap_err().contains("needs a value"));
+        assert!(parsed("conformance --only=").unwrap_err().contains("needs a value"));
+    }
+}

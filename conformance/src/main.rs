@@ -21,6 +21,9 @@ use throughline::{ResponseMode, Server, StreamableHttp, serve};
 #[derive(Parser)]
 #[command(name = "conformance-server")]
 struct Options {
+    /// Serve over standard input and output instead of HTTP.
+    #[arg(long)]
+    stdio: bool,
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8001")]
     listen: SocketAddr,
@@ -54,10 +57,14 @@ async fn main() -> io::Result<()> {
     let server = Server::new("throughline-conformance", env!("CARGO_PKG_VERSION"))
         .instructions("Fixtures of the MCP conformance suite; nothing here is of use otherwise.");
     let server = resources::register(prompts::register(questions::register(tools::register(server))));
+    // The suite expects messages of this level without setting one.
+    let log_level = LoggingLevel::Info;
+    if options.stdio {
+        return server.stdio().log_level(log_level).await;
+    }
     let endpoint = StreamableHttp::builder(server)
         .response_mode(options.response_mode.into())
-        // The suite expects messages of this level without setting one.
-        .log_level(LoggingLevel::Info)
+        .log_level(log_level)
         .build();
 
     let listener = tokio::net::TcpListener::bind(options.listen).await?;

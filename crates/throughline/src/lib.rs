@@ -4,37 +4,51 @@
 //! middle of a long call loses nothing: the client comes back and reads on.
 //!
 //! ```no_run
-//! use schemars::JsonSchema;
-//! use serde::Deserialize;
-//! use throughline::{Server, StreamableHttp, serve, tool};
+//! use throughline::{Server, tool};
 //!
-//! #[derive(Deserialize, JsonSchema)]
-//! struct Add { a: i64, b: i64 }
+//! /// Adds two integers.
+//! #[tool]
+//! async fn add(a: i64, b: i64) -> i64 { a + b }
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> std::io::Result<()> {
-//!     let server = Server::new("adder", "1.0.0")
-//!         .tool(tool("add", |args: Add| async move { args.a + args.b }).description("Adds two integers."));
-//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8808").await?;
-//!     serve(listener, StreamableHttp::new(server)).await
+//!     Server::new("adder", "1.0.0").tool(add).serve("127.0.0.1:8808").await
 //! }
 //! ```
 //!
 //! # The parts
 //!
-//! - [`Server`]: tools ([`tool()`]), prompts ([`prompt()`]), resources ([`resource()`], [`template()`]), made of async
-//!   functions ([`Function`]).
+//! - [`Server`]: tools, prompts and resources. They are made of functions by [`#[tool]`](macro@tool),
+//!   [`#[prompt]`](macro@prompt) and [`#[resource]`](macro@resource), of methods by [`#[server]`](macro@server), and of
+//!   closures and functions with an argument type by [`tool()`], [`prompt()`], [`resource()`] and [`template()`].
+//! - [`Extract`]: what functions take beside their arguments: [`State`], [`Principal`], [`Parts`], [`Meta`], and your own.
+//! - [`Server::mount`] puts servers into servers, [`ToolDef::visible_to`] hides entries from some callers,
+//!   [`Server::method`] adds methods of your own, [`Server::layer`] puts tower layers around calls.
 //! - [`Context`]: what a handler may do while it runs: progress, logs, questions to the client and its user, cancellation.
 //! - [`StreamableHttp`]: the endpoint, a tower service; its [`Builder`] has every setting with its default and reason.
 //! - [`serve()`]: serves it on a listener, with timeouts and graceful shutdown.
 //! - [`store`]: where events are kept until a client has them, and the laws for stores of your own.
+//! - `testing` (feature `testing`): a client in memory that checks, message by message, what a server does.
 //! - [`model`]: the messages of the protocol, the same for all revisions.
+//!
+//! # The guide
+//!
+//! The [guide] has a page for each thing that people do, with programs that run: [your first server](guide::first_server),
+//! [asking the user](guide::asking), [long work](guide::long_work), [dashboards](guide::dashboards),
+//! [the two streams](guide::streams), [what the flags take away](guide::flags), [resuming](guide::resuming),
+//! [mounting in axum](guide::mounting), [composing](guide::composing), [testing](guide::testing),
+//! [deploying behind a proxy](guide::deploying), [observing](guide::observing), and
+//! [coming from rmcp](guide::from_rmcp).
 //!
 //! # What it speaks
 //!
 //! Streamable HTTP for the revisions with sessions: 2025-03-26, 2025-06-18 and 2025-11-25 (and 2024-11-05 over the same
-//! transport). Not yet: revision 2026-07-28 (such a request is refused so that a client of both eras falls back), the older
-//! HTTP+SSE transport, stdio, authorization, and a full client.
+//! transport), and the same over standard input and output ([`Stdio`]). Not yet: revision 2026-07-28 (such a request is
+//! refused so that a client of both eras falls back), the older HTTP+SSE transport, authorization, and a full client.
+//!
+//! # Features
+//!
+//! - `macros` (on by default): the attributes above. They bring in no crate that is not needed anyway.
 //!
 //! # Safety by default
 //!
@@ -43,25 +57,49 @@
 
 mod client;
 mod error;
+pub mod guide;
 mod handler;
 mod lock;
 mod runtime;
 mod server;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+pub use ::http::request::Parts;
 pub use client::{Called, Client, ClientError, Connect, Incoming, Received, RequestBody};
 pub use error::{Error, McpError, Result};
 pub use handler::{
-    Answer, Ask, AskError, Call, CallOver, Caller, Cancelled, Completing, Context, Elicit, ElicitUrl,
-    Function, Handler, IntoPromptResult, IntoResourceResult, IntoToolResult, Json, Log, Misuse, Notify,
-    Offer, Outcome, PeerSet, Peers, Principal, Progress, PromptDef, Question, RawQuestion, Reply,
-    ResourceDef, Roots, Sample, Server, SessionHandle, SessionInfo, TemplateDef, ToolDef, prompt, resource,
-    template, tool,
+    Ability, Answer, Ask, AskError, Call, CallOver, CallRequest, CallService, Caller, Cancelled, Completing,
+    Context, Elicit, ElicitUrl, Extract, Function, Group, Handled, Handler, IntoMethodResult, IntoPrompt,
+    IntoPromptResult, IntoResource, IntoResourceResult, IntoTemplate, IntoTool, IntoToolResult, Json,
+    Layered, Log, Meta, Misuse, Needs, Notify, Offer, Outcome, PeerSet, Peers, Principal, Progress,
+    PromptDef, Question, RawQuestion, Reply, ResourceDef, Roots, Sample, Server, SessionHandle, SessionInfo,
+    State, TemplateDef, ToolDef, prompt, resource, template, tool,
 };
 pub use server::{
-    Builder, Closed, Counters, ResponseBody, ResponseMode, Serve, StoreFailure, StreamableHttp, serve,
+    Builder, Closed, Counters, ResponseBody, ResponseMode, Serve, Stdio, StoreFailure, StreamableHttp, serve,
 };
+#[cfg(feature = "macros")]
+#[doc = include_str!("handler/docs/prompt.md")]
+pub use throughline_macros::prompt;
+#[cfg(feature = "macros")]
+#[doc = include_str!("handler/docs/resource.md")]
+pub use throughline_macros::resource;
+#[cfg(feature = "macros")]
+#[doc = include_str!("handler/docs/server.md")]
+pub use throughline_macros::server;
+#[cfg(feature = "macros")]
+#[doc = include_str!("handler/docs/tool.md")]
+pub use throughline_macros::tool;
 pub use throughline_proto::{http, jsonrpc, model, revision, session};
+
+/// What the code of the macros names. No part of the interface: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::handler::generated::*;
+    pub use {schemars, serde};
+}
 
 /// The programs in the README are compiled with the doc tests.
 #[cfg(doctest)]

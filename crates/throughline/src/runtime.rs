@@ -1,5 +1,6 @@
 //! The one place that knows the runtime: the clock, tasks and random bytes.
 
+use std::any::Any;
 use std::future::Future;
 use std::time::Instant;
 
@@ -11,6 +12,23 @@ pub(crate) fn now() -> Instant {
 /// Runs a future as a task of its own.
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> tokio::task::AbortHandle {
     tokio::spawn(future).abort_handle()
+}
+
+/// Runs a function on the pool of threads that may block, and gives its panic back. Dropping the future takes a function
+/// back that has not begun.
+pub(crate) async fn blocking<R: Send + 'static>(
+    function: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Box<dyn Any + Send>> {
+    struct AbortOnDrop(tokio::task::AbortHandle);
+    impl Drop for AbortOnDrop {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+    let running = tokio::task::spawn_blocking(function);
+    let _guard = AbortOnDrop(running.abort_handle());
+    // Besides a panic there is only the end of the runtime, which ends the call just as well.
+    running.await.map_err(|error| error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string())))
 }
 
 /// Waits until `at`.
@@ -28,3 +46,20 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }
+
+/// 128 random bits in hex: an id that nobody can guess.
+///
+/// # Panics
+///
+/// As [`random`].
+pub(crate) fn random_id() -> String {
+    let bits: [u8; 16] = random();
+    let mut text = String::with_capacity(32);
+    for byte in bits {
+        text.push(char::from(HEX[usize::from(byte >> 4)]));
+        text.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    text
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";

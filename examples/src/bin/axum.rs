@@ -8,15 +8,23 @@ use axum::Router;
 use axum::routing::get;
 use throughline::{Server, StreamableHttp, tool};
 
+/// Says hello.
+#[tool]
+async fn hello() -> String {
+    "Hello from axum.".into()
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let server = Server::new("in-axum", "1.0.0").tool(tool("hello", || async { "Hello from axum." }));
+    let server = Server::new("in-axum", "1.0.0").tool(hello);
     let endpoint = StreamableHttp::new(server);
     let app = Router::new()
         .route("/", get(|| async { "The MCP endpoint is /mcp." }))
         .route_service("/mcp", endpoint.clone());
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8808").await?;
+    // Another address may be given as the first argument.
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8808".into());
+    let listener = tokio::net::TcpListener::bind(address).await?;
     axum::serve(listener, app).with_graceful_shutdown(stopped(endpoint)).await
 }
 

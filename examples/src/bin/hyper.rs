@@ -8,12 +8,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use throughline::{Server, StreamableHttp, tool};
 
+/// Says hello.
+#[tool]
+async fn hello() -> String {
+    "Hello from hyper.".into()
+}
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    let server = Server::new("in-hyper", "1.0.0").tool(tool("hello", || async { "Hello from hyper." }));
+    let server = Server::new("in-hyper", "1.0.0").tool(hello);
     let endpoint = StreamableHttp::new(server);
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:8808").await?;
+    // Another address may be given as the first argument.
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:8808".into());
+    let listener = tokio::net::TcpListener::bind(address).await?;
     loop {
         let (connection, _) = listener.accept().await?;
         // Events are small: without this, the system would hold them back.

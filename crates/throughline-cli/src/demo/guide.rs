@@ -24,6 +24,7 @@ async fn guide(guide: Guide, cx: Context) -> Result<&'static str, McpError> {
         let names = PAGES.map(|(name, _)| name).join(", ");
         let code = cx.caller().revision().resource_not_found();
         McpError::new(code.0, format!("there is no guide to this tool; there are guides to {names}"))
+            .with_data(&serde_json::json!({ "uri": format!("guide://tools/{}", guide.name) }))
     })
 }
 

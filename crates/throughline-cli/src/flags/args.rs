@@ -26,6 +26,11 @@ pub(super) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ServeArgs {
+    /// Serve the program that started this one, over standard input and output, instead of HTTP. What is below about
+    /// addresses, hosts, sessions and responses has no effect then.
+    #[arg(long, env = "THROUGHLINE_STDIO", hide_env_values = true, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub(super) stdio: bool,
+
     /// Address to listen on; port 0 takes any that is free.
     #[arg(
         long,
@@ -87,9 +92,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "DURATION", env = "THROUGHLINE_KEEP_ALIVE", hide_env_values = true, default_value = "15s", value_parser = duration::parse)]
     pub(super) keep_alive: Duration,
 
-    /// How long running calls may take to finish when the server is told to stop.
-    #[arg(long, value_name = "DURATION", env = "THROUGHLINE_SHUTDOWN_GRACE", hide_env_values = true, default_value = "10s", value_parser = duration::parse)]
-    pub(super) shutdown_grace: Duration,
+    /// How long running calls may take to finish when the server is told to stop, or its input ends [default: 10s; 1s with
+    /// --stdio].
+    #[arg(long, value_name = "DURATION", env = "THROUGHLINE_SHUTDOWN_GRACE", hide_env_values = true, value_parser = duration::parse)]
+    pub(super) shutdown_grace: Option<Duration>,
 
     /// What is logged to standard error: a level, or a filter such as info,throughline=debug.
     #[arg(

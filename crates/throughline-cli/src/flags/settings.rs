@@ -13,6 +13,8 @@ use crate::Stop;
 /// How to serve.
 #[derive(Debug)]
 pub(crate) struct Serve {
+    /// Over standard input and output, and not over HTTP.
+    pub(crate) stdio: bool,
     /// `host:port`; the host may be a name.
     pub(crate) listen: String,
     /// Where the endpoint is: begins with `/`, no query.
@@ -49,6 +51,7 @@ impl Serve {
             ));
         }
         Ok(Self {
+            stdio: args.stdio,
             listen: check_listen(args.listen)?,
             path: check_path(args.path)?,
             mode: match args.response {
@@ -62,7 +65,7 @@ impl Serve {
             max_sessions: usize::try_from(args.max_sessions).unwrap_or(usize::MAX),
             idle_timeout: args.idle_timeout,
             keep_alive: args.keep_alive,
-            shutdown_grace: args.shutdown_grace,
+            shutdown_grace: args.shutdown_grace.unwrap_or(if args.stdio { STDIO_GRACE } else { GRACE }),
             log: EnvFilter::try_new(&args.log).map_err(|_| {
                 wrong(
                     "--log",
@@ -108,3 +111,7 @@ fn check_path(path: String) -> Result<String, Stop> {
 fn wrong(flag: &str, value: &str, why: &str) -> Stop {
     Stop::usage(format!("error: {flag}: \"{value}\" {why}."))
 }
+
+const GRACE: Duration = Duration::from_secs(10);
+/// Clients kill a server that has not ended two seconds after its input did.
+const STDIO_GRACE: Duration = Duration::from_secs(1);

@@ -50,7 +50,9 @@ fn paths_are_what_a_request_can_have() {
     for path in ["/", "/mcp", "/a/b.c", "/a%20b"] {
         assert_eq!(serve(&["--path", path]).expect("a path").path, path);
     }
-    for path in ["", "mcp", "/mcp?x=1", "/mcp#a", "/a b", "http://localhost/mcp", "/healthz", "/readyz"] {
+    for path in
+        ["", "mcp", "/mcp?x=1", "/mcp#a", "/a b", "http://localhost/mcp", "/healthz", "/readyz", "/metrics"]
+    {
         assert!(serve(&["--path", path]).is_err(), "{path}");
     }
 }

@@ -15,12 +15,14 @@ use throughline::{ResponseBody, StreamableHttp};
 use tower_service::Service;
 
 /// Where the server says how it is.
-pub(crate) const HEALTH_PATHS: [&str; 2] = [HEALTHY, READY];
+pub(crate) const HEALTH_PATHS: [&str; 3] = [HEALTHY, READY, METRICS];
 
 /// Says that the process runs.
 const HEALTHY: &str = "/healthz";
 /// Says whether new requests are welcome.
 const READY: &str = "/readyz";
+/// Says what happened so far, for Prometheus.
+const METRICS: &str = "/metrics";
 
 /// The service. Cheap to clone; every clone is the same.
 #[derive(Clone)]
@@ -52,6 +54,7 @@ impl Front {
             READY if self.endpoint.is_draining() => {
                 json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({ "status": "draining" }))
             }
+            METRICS => metrics(self.endpoint.metrics()),
             READY => json(StatusCode::OK, &serde_json::json!({ "status": "ready" })),
             _ => {
                 let error = format!("nothing is here; the MCP endpoint is {}", self.path);
@@ -82,9 +85,18 @@ impl<B: Body<Data: Send> + Send + 'static> Service<Request<B>> for Front {
 }
 
 fn json(status: StatusCode, value: &serde_json::Value) -> Reply {
-    let mut reply = Response::new(Either::Right(Full::from(format!("{value}\n"))));
+    let mut reply = page("application/json", format!("{value}\n"));
     *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply
+}
+
+fn metrics(text: String) -> Reply {
+    page("text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+fn page(content_type: &'static str, text: String) -> Reply {
+    let mut reply = Response::new(Either::Right(Full::from(text)));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     // How the server is holds for this moment only.
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply

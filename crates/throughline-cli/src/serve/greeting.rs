@@ -18,6 +18,7 @@ pub(super) fn text(address: SocketAddr, path: &str) -> String {
          {configuration:#}\n\
          \n\
          Health: {base}/healthz and {base}/readyz\n\
+         Metrics: {base}/metrics\n\
          Stop with Ctrl-C.\n"
     )
 }
@@ -67,6 +68,7 @@ mod tests {
         }
 
         Health: http://127.0.0.1:8808/healthz and http://127.0.0.1:8808/readyz
+        Metrics: http://127.0.0.1:8808/metrics
         Stop with Ctrl-C.
         "#);
     }

@@ -3,6 +3,7 @@
 mod front;
 mod greeting;
 mod signals;
+mod stdio;
 
 use std::io;
 
@@ -21,7 +22,9 @@ pub(crate) fn run(settings: Serve) -> Result<(), Stop> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| {
         Stop::failure(format!("error: the system gives no threads to work with: {error}."))
     })?;
-    runtime.block_on(run_here(settings))
+    runtime.block_on(async {
+        if settings.stdio { stdio::run(settings).await } else { run_here(settings).await }
+    })
 }
 
 async fn run_here(settings: Serve) -> Result<(), Stop> {
@@ -31,8 +34,7 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
         TcpListener::bind(&settings.listen).await.map_err(|error| unusable(&settings.listen, &error))?;
     let address = listener.local_addr().map_err(|error| unusable(&settings.listen, &error))?;
     // Before the greeting: who reads it may send a signal at once.
-    let signals = Signals::listen()
-        .map_err(|error| Stop::failure(format!("error: signals cannot be listened for: {error}.")))?;
+    let signals = signals()?;
     let grace = settings.shutdown_grace;
 
     terminal::start_log(settings.log, settings.log_format);
@@ -56,6 +58,11 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
     Ok(())
 }
 
+fn signals() -> Result<Signals, Stop> {
+    Signals::listen()
+        .map_err(|error| Stop::failure(format!("error: signals cannot be listened for: {error}.")))
+}
+
 fn endpoint(demo: throughline::Server, settings: &Serve) -> Result<StreamableHttp, Stop> {
     let mut builder = StreamableHttp::builder(demo)
         .response_mode(settings.mode)
@@ -63,6 +70,7 @@ fn endpoint(demo: throughline::Server, settings: &Serve) -> Result<StreamableHtt
         .max_sessions(settings.max_sessions)
         .idle_timeout(settings.idle_timeout)
         .keep_alive(settings.keep_alive)
+        .measure(true)
         .on_session_opened(opened)
         .on_session_closed(closed);
     for origin in &settings.origins {

@@ -1,10 +1,11 @@
-//! The binary, from outside: each test starts it, speaks HTTP to it, and waits for what should happen.
+//! The binary, from outside: each test starts it, speaks to it over HTTP or stdio, and waits for what should happen.
 
 mod demo;
 mod http;
 mod process;
 mod serve;
 mod session;
+mod stdio;
 mod usage;
 
 use std::future::Future;

@@ -1,6 +1,7 @@
 //! Starting, answering beside the endpoint, and stopping.
 
 use http::{Method, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::http::{Connection, Messages};
@@ -63,6 +64,27 @@ async fn the_server_says_how_it_is() {
     let response = connection.send(Method::POST, "/healthz", &[], "").await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(response.headers()["allow"], "GET, HEAD");
+}
+
+#[tokio::test]
+async fn prometheus_reads_what_happened() {
+    let server = serve(&[]).await;
+    let mut session = Session::open(server.address, json!({})).await;
+    session.call("echo", json!({"text": "x"})).await.rest().await;
+    session.call("made up", json!({})).await.rest().await;
+    let mut connection = Connection::open(server.address).await;
+    let response = connection.send(Method::GET, "/metrics", &[], "").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let page = within("the page", response.into_body().collect()).await.expect("it is whole").to_bytes();
+    let page = std::str::from_utf8(&page).expect("it is text");
+    for line in [
+        "throughline_sessions 1",
+        r#"throughline_calls_total{method="tools/call",tool="echo",outcome="ok"} 1"#,
+        r#"throughline_calls_total{method="tools/call",tool="other",outcome="error"} 1"#,
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
+    }
 }
 
 #[tokio::test]

@@ -56,8 +56,8 @@ async fn a_wrong_variable_is_named() {
 fn the_first_server_of_the_readme_is_the_example() {
     let readme = include_str!("../../../../README.md");
     let hello = include_str!("../../../../examples/src/bin/hello.rs");
-    assert!(
-        readme.contains(&format!("```rust,no_run\n{hello}```\n")),
-        "copy examples/src/bin/hello.rs into README.md"
-    );
+    let (_, program) = hello.split_once("\n\n").expect("a program below its title");
+    // The README keeps a short function on one line.
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(squeezed(readme).contains(&squeezed(program)), "copy examples/src/bin/hello.rs into README.md");
 }

@@ -22,13 +22,11 @@
 //! <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http>.
 
 mod access;
-mod era;
 mod headers;
 mod media;
 mod refusal;
 
 pub use access::{Access, InvalidAccess};
-pub use era::{is_modern, is_modern_call};
 pub use headers::{
     LAST_EVENT_ID, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, last_event_id, protocol_version, session_id,
 };

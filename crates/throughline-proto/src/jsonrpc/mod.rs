@@ -24,6 +24,7 @@
 mod depth;
 mod error;
 mod id;
+mod line;
 mod members;
 mod message;
 mod outline;
@@ -34,6 +35,7 @@ mod write;
 
 pub use error::{ErrorCode, ErrorObject};
 pub use id::{ProgressToken, RequestId};
+pub use line::{LineDecoder, LineTooLong};
 pub use message::{Frame, Malformed, Message, Notification, Request, Response};
 pub use outline::{MetaOutline, Outline, meta_outline, outline};
 pub use parse::{ParseLimits, parse};

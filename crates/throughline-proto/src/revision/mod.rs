@@ -11,6 +11,7 @@
 //!
 //! This is the only place that names a revision. Everything else asks a [`Revision`] a question.
 
+mod era;
 mod lower;
 mod table;
 mod v2024_11_05;
@@ -28,6 +29,7 @@ use crate::jsonrpc::{ErrorCode, Str};
 use crate::model::Method;
 use table::Table;
 
+pub use era::{is_modern, is_modern_call};
 pub use table::MethodRule;
 pub use write::WriteError;
 

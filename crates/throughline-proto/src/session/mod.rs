@@ -162,6 +162,24 @@ pub enum Refused {
     },
 }
 
+impl Refused {
+    /// The error to answer with.
+    pub fn error(self) -> ErrorObject {
+        match self {
+            Refused::DuplicateId => ErrorObject::new(
+                ErrorCode::INVALID_REQUEST,
+                "a request with this id is still in flight; give each request an id of its own",
+            ),
+            Refused::TooManyCalls { limit } => ErrorObject::new(
+                ErrorCode::INTERNAL_ERROR,
+                format!(
+                    "this session has {limit} requests in flight, as many as it may have; wait for an answer first"
+                ),
+            ),
+        }
+    }
+}
+
 /// What a notification of the client means for the shell.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Effect {

@@ -80,6 +80,13 @@ impl Connect {
         self
     }
 
+    /// What the client says it can do, unless that was said already.
+    #[cfg(feature = "testing")]
+    pub(crate) fn able(mut self, capabilities: ClientCapabilities) -> Self {
+        self.capabilities.get_or_insert(capabilities);
+        self
+    }
+
     /// The address of the endpoint. Default: `http://localhost/mcp`.
     pub fn uri(mut self, uri: Uri) -> Self {
         self.line.set_uri(uri);

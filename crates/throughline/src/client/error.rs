@@ -84,7 +84,7 @@ impl ClientError {
         Self(Kind::OutcomeUnknown(lost.map(Box::new)))
     }
 
-    pub(super) fn peer(what: impl Into<String>) -> Self {
+    pub(crate) fn peer(what: impl Into<String>) -> Self {
         Self(Kind::Peer(what.into()))
     }
 

@@ -150,7 +150,8 @@ impl Client {
         );
         let mut notifications = Vec::new();
         let result = self
-            .settle(id, "tools/call", &params, |notification| {
+            .settle(id, "tools/call", &params, |message| {
+                let Message::Notification(notification) = message else { return Ok(()) };
                 if notifications.len() == MOST_NOTIFICATIONS {
                     return Err(ClientError::peer(
                         "the call sent more than 8192 messages before its result; read them with `start`",
@@ -259,7 +260,7 @@ impl Client {
         Incoming::new(Arc::clone(&self.0), response).await.map(drop)
     }
 
-    fn next_id(&self) -> RequestId {
+    pub(crate) fn next_id(&self) -> RequestId {
         RequestId::Number(self.0.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -274,13 +275,14 @@ impl Client {
         self.post(body.freeze()).await
     }
 
-    /// Sends a request and reads on, over as many connections as it takes, until its response.
-    async fn settle(
+    /// Sends a request and reads on, over as many connections as it takes, until its response. `note` is given every
+    /// message before that.
+    pub(crate) async fn settle(
         &self,
         id: RequestId,
         method: &str,
         params: &impl Serialize,
-        mut note: impl FnMut(Notification) -> Result<(), ClientError>,
+        mut note: impl FnMut(Message) -> Result<(), ClientError>,
     ) -> Result<Raw, ClientError> {
         let mut incoming = self.send(&id, method, params).await?;
         let (mut last_id, mut retry, mut tries) = (None, RETRY, 0);
@@ -293,8 +295,7 @@ impl Client {
                         Some(Message::Response(response)) if response.id.as_ref() == Some(&id) => {
                             return response.outcome.map_err(ClientError::answered);
                         }
-                        Some(Message::Notification(notification)) => note(notification)?,
-                        Some(_) => {}
+                        Some(message) => note(message)?,
                         None => continue,
                     }
                     tries = 0;
@@ -324,7 +325,7 @@ impl Client {
 }
 
 /// As many as a server keeps for a stream by default: more cannot be resumed anyway.
-const MOST_NOTIFICATIONS: usize = 8_192;
+pub(crate) const MOST_NOTIFICATIONS: usize = 8_192;
 
 /// How often a call's stream is taken up again without a message in between (design §7).
 const MOST_TRIES: u32 = 5;

@@ -282,7 +282,7 @@ fn typed(contents: ResourceContents, mime_type: Option<&Str>) -> ResourceContent
 
 /// Prompts and resources have no error results, so any error is a protocol error. What the author returned is sent as
 /// its message; the causes behind it are not.
-fn protocol_error(error: impl Into<Error>) -> McpError {
+pub(super) fn protocol_error(error: impl Into<Error>) -> McpError {
     match error.into().into_protocol_error() {
         Ok(error) => error,
         Err(error) => McpError::internal(error.to_string()),

@@ -53,12 +53,19 @@ pub(crate) fn object_schema<T: JsonSchema>(what: &str) -> Raw {
         members["type"]
     );
     members.entry("type").or_insert_with(|| "object".into());
+    // Schemas of no arguments have none; there are clients that look for it all the same.
+    members.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     if let Some(Value::Object(fields)) = members.get_mut("properties") {
         // A field of any value is described as `true`, which the schemas of MCP do not admit; `{}` says the same.
         fields
             .values_mut()
             .filter(|field| field.is_boolean())
             .for_each(|field| *field = Value::Object(Map::new()));
+        // That an optional field is null when it is left out needs no saying.
+        let fields = fields.values_mut().filter_map(Value::as_object_mut);
+        fields.for_each(|field| {
+            field.retain(|keyword, value| keyword != "default" || !value.is_null());
+        });
     }
     Raw::new(&schema).expect("a schema is JSON")
 }

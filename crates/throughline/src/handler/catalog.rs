@@ -55,14 +55,19 @@ impl<T> Catalog<T> {
         self.in_order.values()
     }
 
-    /// A page of at most `size` entries after `cursor`, and the cursor of the next page where there is one.
-    /// `None` for a cursor that this list never gave.
-    pub(crate) fn page(&self, cursor: Option<&str>, size: usize) -> Option<(Vec<&Arc<T>>, Option<Str>)> {
+    /// A page of at most `size` entries after `cursor` that `shows` takes, and the cursor of the next page where there is
+    /// one. `None` for a cursor that this list never gave.
+    pub(crate) fn page(
+        &self,
+        cursor: Option<&str>,
+        size: usize,
+        shows: impl Fn(&T) -> bool,
+    ) -> Option<(Vec<&Arc<T>>, Option<Str>)> {
         let after = match cursor {
             None => 0,
             Some(text) => text.parse::<u64>().ok().filter(|number| (1..=self.registered).contains(number))?,
         };
-        let mut rest = self.in_order.range(after + 1..);
+        let mut rest = self.in_order.range(after + 1..).filter(|(_, entry)| shows(entry));
         let page: Vec<(&u64, &Arc<T>)> = rest.by_ref().take(size).collect();
         let next = rest.next().and(page.last()).map(|(number, _)| Str::from(number.to_string()));
         Some((page.into_iter().map(|(_, entry)| entry).collect(), next))
@@ -88,23 +93,37 @@ mod tests {
     #[test]
     fn pages_follow_each_other_while_entries_come_and_go() {
         let mut catalog = catalog(&["a", "b", "c", "d"]);
-        let (first, next) = catalog.page(None, 2).expect("the first page");
+        let (first, next) = catalog.page(None, 2, |_| true).expect("the first page");
         assert_eq!(names(&first), ["a", "b"]);
         let next = next.expect("there is more");
         assert!(catalog.remove("b"));
         assert!(catalog.insert("e".into(), "e".to_owned()));
         let (second, next) =
-            catalog.page(Some(&next), 2).expect("the cursor holds although its entry is gone");
+            catalog.page(Some(&next), 2, |_| true).expect("the cursor holds although its entry is gone");
         assert_eq!(names(&second), ["c", "d"]);
-        let (third, next) = catalog.page(next.as_deref(), 2).expect("the last page");
+        let (third, next) = catalog.page(next.as_deref(), 2, |_| true).expect("the last page");
         assert_eq!((names(&third), next), (vec!["e".to_owned()], None));
+    }
+
+    #[test]
+    fn what_is_not_shown_takes_no_room() {
+        let catalog = catalog(&["a", "hidden-1", "b", "hidden-2", "c", "hidden-3"]);
+        let shows = |name: &String| !name.starts_with("hidden");
+        let (first, next) = catalog.page(None, 2, shows).expect("the first page");
+        assert_eq!(names(&first), ["a", "b"]);
+        let (second, next) = catalog.page(next.as_deref(), 2, shows).expect("the last page");
+        assert_eq!(
+            (names(&second), next),
+            (vec!["c".to_owned()], None),
+            "there is nothing after it to be seen"
+        );
     }
 
     #[test]
     fn a_foreign_cursor_is_refused() {
         let catalog = catalog(&["a"]);
         for cursor in ["", "0", "2", "x", "-1"] {
-            assert!(catalog.page(Some(cursor), 2).is_none(), "{cursor:?}");
+            assert!(catalog.page(Some(cursor), 2, |_| true).is_none(), "{cursor:?}");
         }
     }
 

@@ -2,16 +2,18 @@
 
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
+use http::request::Parts;
 use serde::Serialize;
 use throughline_proto::jsonrpc::{ProgressToken, Raw, Str};
 use throughline_proto::model::{LoggingLevel, LoggingMessageParams, ProgressParams};
 use throughline_proto::session::CallNo;
 
 use super::channel::{Channel, Note};
+use super::state::States;
 use super::{Ask, CallOver, Caller, Elicit, ElicitUrl, Question, Roots, Sample, SessionHandle};
 use crate::lock::Lock;
 
@@ -41,7 +43,17 @@ pub(crate) struct CallScope {
     caller: Arc<Caller>,
     session: Option<SessionHandle>,
     progress: Option<ProgressToken>,
+    /// The head of the HTTP request, where a handler asks for it.
+    http_parts: Option<Arc<Parts>>,
+    /// Set by the server for calls that may read it.
+    bound: OnceLock<Bound>,
     state: Mutex<State>,
+}
+
+/// What a server adds to a call that reads it.
+pub(crate) struct Bound {
+    pub(crate) states: Arc<States>,
+    pub(crate) params: Raw,
 }
 
 #[derive(Default)]
@@ -72,8 +84,10 @@ impl CallScope {
         caller: Arc<Caller>,
         session: Option<SessionHandle>,
         progress: Option<ProgressToken>,
+        http_parts: Option<Arc<Parts>>,
     ) -> Arc<Self> {
-        Arc::new(Self { channel, call, caller, session, progress, state: Mutex::default() })
+        let (bound, state) = (OnceLock::new(), Mutex::default());
+        Arc::new(Self { channel, call, caller, session, progress, http_parts, bound, state })
     }
 
     pub(crate) fn context(self: &Arc<Self>) -> Context {
@@ -267,6 +281,50 @@ impl Context {
     /// Who calls.
     pub fn caller(&self) -> &Caller {
         self.0.caller()
+    }
+
+    /// What the server shares under this type ([`Server::state`](super::Server::state)); `None` where it has none.
+    ///
+    /// ```
+    /// use throughline::{Context, Server, tool};
+    ///
+    /// #[derive(Clone)]
+    /// struct Motto(&'static str);
+    ///
+    /// async fn motto(cx: Context) -> String {
+    ///     cx.state::<Motto>().map_or_else(String::new, |motto| motto.0.to_owned())
+    /// }
+    /// let server = Server::new("demo", "1.0.0").state(Motto("Onwards.")).tool(tool("motto", motto));
+    /// ```
+    pub fn state<S: Clone + Send + Sync + 'static>(&self) -> Option<S> {
+        self.0.bound.get()?.states.get()
+    }
+
+    /// The `_meta` of the request, read into `T`; `{}` is read where it has none.
+    ///
+    /// # Errors
+    ///
+    /// When it does not fit `T`.
+    pub fn meta<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        #[derive(serde::Deserialize)]
+        struct Params<T> {
+            #[serde(rename = "_meta")]
+            meta: Option<T>,
+        }
+        let params = self.0.bound.get().map(|bound| bound.params.parse::<Params<T>>()).transpose()?;
+        params.and_then(|params| params.meta).map_or_else(|| serde_json::from_str("{}"), Ok)
+    }
+
+    /// The head of the HTTP request that the call came in. `None` when it came another way, and when nothing that is
+    /// registered with the server asks for it: a parameter of type [`Parts`](crate::Parts), or an
+    /// [`Extract`](super::Extract) whose needs include it.
+    pub fn http_parts(&self) -> Option<&Parts> {
+        self.0.http_parts.as_deref()
+    }
+
+    pub(crate) fn bind(&self, bound: Bound) {
+        // Set once for each call; a second time it would be the same.
+        let _ = self.0.bound.set(bound);
     }
 
     /// Closes the connection that carries this call's stream, and tells the client to come back after `retry`. The call

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use throughline_proto::jsonrpc::Raw;
 
-use super::{Context, arguments, strings};
+use super::{Context, Extract, Needs, arguments, strings};
 
 /// An async function or closure with up to one argument of your own type and up to one [`Context`].
 ///
@@ -32,6 +32,12 @@ pub trait Function<Marker>: Send + Sync + 'static {
     type Output: 'static;
     /// The running function.
     type Future: Future<Output = Self::Output> + Send + 'static;
+
+    /// What a call must have ready: all that a [`Context`] gives apart from the HTTP head, where the function takes one.
+    #[doc(hidden)]
+    fn needs() -> Needs {
+        Needs::default()
+    }
 
     /// Runs the function.
     fn invoke(&self, args: Self::Args, cx: Context) -> Self::Future;
@@ -63,8 +69,8 @@ impl Arguments for NoArgs {
         Raw::from_json(r#"{"type":"object","properties":{}}"#).expect("it is JSON")
     }
 
-    fn from_json(_: &Raw) -> Result<Self, String> {
-        Ok(Self)
+    fn from_json(raw: &Raw) -> Result<Self, String> {
+        check_object(raw).map(|()| Self)
     }
 
     fn from_strings(_: Vec<(String, String)>) -> Result<Self, String> {
@@ -78,12 +84,18 @@ impl<A: DeserializeOwned + JsonSchema + Send + 'static> Arguments for Typed<A> {
     }
 
     fn from_json(raw: &Raw) -> Result<Self, String> {
+        check_object(raw)?;
         arguments::parse(raw).map(Self)
     }
 
     fn from_strings(values: Vec<(String, String)>) -> Result<Self, String> {
         strings::parse(values).map(Self)
     }
+}
+
+/// Arguments are named. (A struct could be read from a list, too.)
+fn check_object(raw: &Raw) -> Result<(), String> {
+    if raw.is_object() { Ok(()) } else { Err("the arguments do not fit: they must be an object".into()) }
 }
 
 /// Markers of the four forms.
@@ -103,6 +115,12 @@ pub(super) mod form {
     /// `fn(Args, Context)`
     #[derive(Debug)]
     pub struct WithBoth<A>(PhantomData<A>);
+}
+
+fn context_needs() -> Needs {
+    let mut needs = Needs::default();
+    Context::needs(&mut needs);
+    needs
 }
 
 impl<F, Fut> Function<form::Nothing> for F
@@ -127,6 +145,10 @@ where
     type Args = NoArgs;
     type Output = Fut::Output;
     type Future = Fut;
+
+    fn needs() -> Needs {
+        context_needs()
+    }
 
     fn invoke(&self, _: NoArgs, cx: Context) -> Fut {
         self(cx)
@@ -157,6 +179,10 @@ where
     type Args = Typed<A>;
     type Output = Fut::Output;
     type Future = Fut;
+
+    fn needs() -> Needs {
+        context_needs()
+    }
 
     fn invoke(&self, args: Typed<A>, cx: Context) -> Fut {
         self(args.0, cx)

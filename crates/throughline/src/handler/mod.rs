@@ -10,18 +10,28 @@ mod catalog;
 pub(crate) mod channel;
 mod completion;
 mod context;
+mod custom;
+mod entry;
+mod extract;
 mod function;
+pub(crate) mod generated;
+mod layered;
+mod mount;
+mod needs;
 mod peers;
 mod prompt;
+mod registrable;
 mod resource;
 #[cfg(test)]
 mod rounds;
 mod router;
 mod server;
 mod session;
+mod state;
 mod strings;
 mod template;
 mod tool;
+mod visibility;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -32,9 +42,14 @@ pub use caller::{Caller, Principal};
 pub use channel::CallOver;
 pub use completion::Completing;
 pub use context::{Cancelled, Context, Log, Notify, Progress};
+pub use custom::IntoMethodResult;
+pub use extract::{Extract, Meta, State};
 pub use function::Function;
+pub use layered::{CallRequest, CallService, Handled, Layered};
+pub use needs::{Ability, Needs};
 pub use peers::{PeerSet, Peers, SessionInfo};
 pub use prompt::{PromptDef, prompt};
+pub use registrable::{Group, IntoPrompt, IntoResource, IntoTemplate, IntoTool};
 pub use resource::{ResourceDef, resource};
 pub use server::{Misuse, Server};
 pub use session::SessionHandle;
@@ -65,9 +80,24 @@ pub trait Handler: Send + Sync + 'static {
     fn call(&self, call: Call, cx: Context) -> Reply;
 
     /// A notification of a client that the engine has no use for: `notifications/initialized`,
-    /// `notifications/roots/list_changed` and those that MCP does not define.
-    fn notified(&self, notification: Notification, session: Option<&SessionHandle>) {
-        let _ = (notification, session);
+    /// `notifications/roots/list_changed` and those that MCP does not define. What is sent with the context belongs to no
+    /// call and goes to the session's standalone stream. It must not block.
+    fn notified(&self, notification: Notification, cx: Context) {
+        let _ = (notification, cx);
+    }
+
+    /// Whether the handler has this method and, where calls of it have one, this target: a tool or prompt. Asked only when
+    /// calls are measured or traced: other names are a client's invention, and become no label of a metric and no name of
+    /// a span.
+    fn knows(&self, method: &str, target: Option<&str>) -> bool {
+        let _ = (method, target);
+        false
+    }
+
+    /// Whether calls need the head of their HTTP request ([`Context::http_parts`]). It is kept only then. A handler
+    /// around another one passes the question on.
+    fn wants_http_parts(&self) -> bool {
+        false
     }
 
     /// A front door serves this handler from now on; `peers` reaches the sessions behind it.

@@ -9,7 +9,8 @@ use throughline_proto::model::{self, Answer, Icon, PromptArgument};
 
 use super::completion::{Completer, Completing, completer};
 use super::function::{Arguments, Function};
-use super::{Context, IntoPromptResult, Reply};
+use super::visibility::Visibility;
+use super::{Ability, Caller, Context, IntoPromptResult, Needs, Reply};
 use crate::error::McpError;
 
 /// A prompt, ready to be registered: made by [`prompt`].
@@ -18,6 +19,8 @@ pub struct PromptDef {
     pub(crate) prompt: model::Prompt,
     pub(crate) run: Run,
     pub(crate) completers: BTreeMap<String, Completer>,
+    pub(crate) needs: Needs,
+    pub(crate) visibility: Visibility,
 }
 
 type Run = Arc<dyn Fn(Vec<(String, String)>, Context) -> Reply + Send + Sync>;
@@ -57,10 +60,37 @@ where
         }
         Err(misfit) => Reply::Ready(Err(McpError::invalid_params(misfit))),
     };
-    PromptDef { prompt, run: Arc::new(run), completers: BTreeMap::new() }
+    PromptDef {
+        prompt,
+        run: Arc::new(run),
+        completers: BTreeMap::new(),
+        needs: F::needs(),
+        visibility: Visibility::default(),
+    }
 }
 
 impl PromptDef {
+    /// The client must have declared this ability; a call of one that did not is refused before the function runs.
+    pub fn needs(mut self, ability: Ability) -> Self {
+        self.needs.ability(ability);
+        self
+    }
+
+    /// Hides the prompt from all callers but those that `admits` takes, as [`ToolDef::visible_to`](super::ToolDef::visible_to)
+    /// does. Its arguments are not completed for others either.
+    pub fn visible_to(mut self, admits: impl Fn(&Caller) -> bool + Send + Sync + 'static) -> Self {
+        self.visibility.narrow(admits);
+        self
+    }
+
+    /// The needs of its extractors take the place of what was thought of its context.
+    #[doc(hidden)]
+    pub fn __extracting(mut self, extractors: &[fn(&mut Needs)]) -> Self {
+        self.needs = Needs::default();
+        extractors.iter().for_each(|declare| declare(&mut self.needs));
+        self
+    }
+
     /// What the prompt is for.
     pub fn description(mut self, text: impl Into<Str>) -> Self {
         self.prompt.description = Some(text.into());
@@ -76,6 +106,14 @@ impl PromptDef {
     /// Icons to show.
     pub fn icons(mut self, icons: Vec<Icon>) -> Self {
         self.prompt.icons = icons;
+        self
+    }
+
+    /// Lists the arguments in this order; a schema has none.
+    #[doc(hidden)]
+    pub fn __in_order(mut self, names: &[&str]) -> Self {
+        let place = |argument: &PromptArgument| names.iter().position(|name| *name == &*argument.name);
+        self.prompt.arguments.sort_by_key(place);
         self
     }
 

@@ -6,13 +6,16 @@ use throughline_proto::jsonrpc::Str;
 use throughline_proto::model::{self, Annotations, Answer, Icon};
 
 use super::function::{Function, NoArgs};
-use super::{Context, IntoResourceResult, Reply};
+use super::visibility::Visibility;
+use super::{Ability, Caller, Context, IntoResourceResult, Needs, Reply};
 
 /// A resource, ready to be registered: made by [`resource`].
 #[derive(Clone)]
 pub struct ResourceDef {
     pub(crate) resource: model::Resource,
     pub(crate) run: Run,
+    pub(crate) needs: Needs,
+    pub(crate) visibility: Visibility,
 }
 
 type Run = Arc<dyn Fn(&model::Resource, Context) -> Reply + Send + Sync>;
@@ -35,10 +38,36 @@ where
             future.await.into_resource_result(&uri, mime_type.as_ref()).map(Answer::ReadResource)
         })
     };
-    ResourceDef { resource: model::Resource::new(uri, name), run: Arc::new(run) }
+    ResourceDef {
+        resource: model::Resource::new(uri, name),
+        run: Arc::new(run),
+        needs: F::needs(),
+        visibility: Visibility::default(),
+    }
 }
 
 impl ResourceDef {
+    /// The client must have declared this ability; a call of one that did not is refused before the function runs.
+    pub fn needs(mut self, ability: Ability) -> Self {
+        self.needs.ability(ability);
+        self
+    }
+
+    /// Hides the resource from all callers but those that `admits` takes, as
+    /// [`ToolDef::visible_to`](super::ToolDef::visible_to) does. Others hear of no update of it either.
+    pub fn visible_to(mut self, admits: impl Fn(&Caller) -> bool + Send + Sync + 'static) -> Self {
+        self.visibility.narrow(admits);
+        self
+    }
+
+    /// The needs of its extractors take the place of what was thought of its context.
+    #[doc(hidden)]
+    pub fn __extracting(mut self, extractors: &[fn(&mut Needs)]) -> Self {
+        self.needs = Needs::default();
+        extractors.iter().for_each(|declare| declare(&mut self.needs));
+        self
+    }
+
     /// What the resource is.
     pub fn description(mut self, text: impl Into<Str>) -> Self {
         self.resource.description = Some(text.into());

@@ -82,7 +82,7 @@ enum Turn {
 fn round(handler: &dyn Handler, call: Call, answers: BTreeMap<String, Raw>) -> Turn {
     let rounds = Arc::new(Rounds { answers, asked: Mutex::default() });
     let caller = Arc::new(Caller::new(Revision::LATEST_LEGACY, None, None));
-    let scope = CallScope::new(Arc::clone(&rounds) as Arc<dyn Channel>, CallNo(1), caller, None, None);
+    let scope = CallScope::new(Arc::clone(&rounds) as Arc<dyn Channel>, CallNo(1), caller, None, None, None);
     let mut running: Pin<Box<dyn Future<Output = Outcome> + Send>> = match handler.call(call, scope.context())
     {
         Reply::Ready(outcome) => return Turn::Answered(outcome),

@@ -1,7 +1,7 @@
 //! The server that most programs want: lists of tools, prompts and resources.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
@@ -9,10 +9,12 @@ use throughline_proto::jsonrpc::{Notification, Raw, Str};
 use throughline_proto::model::{Implementation, ResourceUpdatedParams};
 use throughline_proto::session::Offer;
 
-use super::router::Router;
+use super::entry::{Entry, Kind};
+use super::mount::Mounted;
+use super::router::{Router, Tables};
 use super::{
-    Call, Context, Handler, Peers, PromptDef, Reply, ResourceDef, SessionHandle, SessionInfo, TemplateDef,
-    ToolDef,
+    Call, Context, Group, Handler, IntoPrompt, IntoResource, IntoTemplate, IntoTool, Peers, Reply,
+    SessionInfo,
 };
 use crate::lock::Lock;
 
@@ -39,14 +41,20 @@ use crate::lock::Lock;
 ///
 /// A front door keeps the server alive.
 #[derive(Clone)]
-pub struct Server(Arc<Inner>);
+pub struct Server(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     info: Implementation,
     instructions: Mutex<Option<Str>>,
     page_size: AtomicUsize,
-    router: Router,
+    pub(super) router: Router,
+    /// Whether anything that was ever registered reads the head of its HTTP request.
+    http_parts: AtomicBool,
     peers: Mutex<Vec<Peers>>,
+    /// The servers that show what this one has as their own.
+    pub(super) mounted_in: Mutex<Vec<Mounted>>,
+    /// How many notifications are being handled.
+    heard: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -62,7 +70,10 @@ impl Server {
             instructions: Mutex::default(),
             page_size: AtomicUsize::new(PAGE_SIZE),
             router: Router::default(),
+            http_parts: AtomicBool::new(false),
             peers: Mutex::default(),
+            mounted_in: Mutex::default(),
+            heard: Arc::default(),
         }))
     }
 
@@ -85,6 +96,24 @@ impl Server {
         self
     }
 
+    /// Shares a value with the handlers: they take a clone of it with [`State<S>`](super::State) or
+    /// [`Context::state`]. A second value of the same type takes the place of the first.
+    #[must_use]
+    pub fn state<S: Clone + Send + Sync + 'static>(self, state: S) -> Self {
+        self.0.router.change(|tables| Arc::make_mut(&mut tables.states).insert(state));
+        self
+    }
+
+    /// Registers the tools, prompts and resources of a value whose `impl` block is under `#[server]`.
+    ///
+    /// # Panics
+    ///
+    /// When a name is taken.
+    #[must_use]
+    pub fn with(self, group: impl Group) -> Self {
+        Arc::new(group).register(self)
+    }
+
     /// Registers a tool.
     ///
     /// # Panics
@@ -92,7 +121,7 @@ impl Server {
     /// When the name is taken or not allowed: mistakes in the program. While serving, use
     /// [`add_tool`](Self::add_tool).
     #[must_use]
-    pub fn tool(self, tool: ToolDef) -> Self {
+    pub fn tool<Marker>(self, tool: impl IntoTool<Marker>) -> Self {
         self.add_tool(tool).unwrap_or_else(|misuse| panic!("{misuse}"));
         self
     }
@@ -103,7 +132,7 @@ impl Server {
     ///
     /// When the name is taken or not allowed.
     #[must_use]
-    pub fn prompt(self, prompt: PromptDef) -> Self {
+    pub fn prompt<Marker>(self, prompt: impl IntoPrompt<Marker>) -> Self {
         self.add_prompt(prompt).unwrap_or_else(|misuse| panic!("{misuse}"));
         self
     }
@@ -114,7 +143,7 @@ impl Server {
     ///
     /// When the URI is taken.
     #[must_use]
-    pub fn resource(self, resource: ResourceDef) -> Self {
+    pub fn resource<Marker>(self, resource: impl IntoResource<Marker>) -> Self {
         self.add_resource(resource).unwrap_or_else(|misuse| panic!("{misuse}"));
         self
     }
@@ -125,7 +154,7 @@ impl Server {
     ///
     /// When the template is taken.
     #[must_use]
-    pub fn template(self, template: TemplateDef) -> Self {
+    pub fn template<Marker>(self, template: impl IntoTemplate<Marker>) -> Self {
         self.add_template(template).unwrap_or_else(|misuse| panic!("{misuse}"));
         self
     }
@@ -135,12 +164,8 @@ impl Server {
     /// # Errors
     ///
     /// When the name is taken or not allowed; nothing is changed then.
-    pub fn add_tool(&self, tool: ToolDef) -> Result<(), Misuse> {
-        check_name("tool", tool.name())?;
-        let name = tool.tool.name.clone();
-        self.insert("tool", name, "notifications/tools/list_changed", |tables, name| {
-            tables.tools.insert(name, tool)
-        })
+    pub fn add_tool<Marker>(&self, tool: impl IntoTool<Marker>) -> Result<(), Misuse> {
+        self.add(Entry::Tool(tool.into_tool()))
     }
 
     /// Adds a prompt while serving, and tells all sessions that the list changed.
@@ -148,12 +173,8 @@ impl Server {
     /// # Errors
     ///
     /// When the name is taken or not allowed; nothing is changed then.
-    pub fn add_prompt(&self, prompt: PromptDef) -> Result<(), Misuse> {
-        check_name("prompt", &prompt.prompt.name)?;
-        let name = prompt.prompt.name.clone();
-        self.insert("prompt", name, "notifications/prompts/list_changed", |tables, name| {
-            tables.prompts.insert(name, prompt)
-        })
+    pub fn add_prompt<Marker>(&self, prompt: impl IntoPrompt<Marker>) -> Result<(), Misuse> {
+        self.add(Entry::Prompt(prompt.into_prompt()))
     }
 
     /// Adds a resource while serving, and tells all sessions that the list changed.
@@ -161,11 +182,8 @@ impl Server {
     /// # Errors
     ///
     /// When the URI is taken; nothing is changed then.
-    pub fn add_resource(&self, resource: ResourceDef) -> Result<(), Misuse> {
-        let uri = resource.resource.uri.clone();
-        self.insert("resource", uri, "notifications/resources/list_changed", |tables, uri| {
-            tables.resources.insert(uri, resource)
-        })
+    pub fn add_resource<Marker>(&self, resource: impl IntoResource<Marker>) -> Result<(), Misuse> {
+        self.add(Entry::Resource(resource.into_resource()))
     }
 
     /// Adds a resource template while serving, and tells all sessions that the list changed.
@@ -173,37 +191,36 @@ impl Server {
     /// # Errors
     ///
     /// When the template is taken; nothing is changed then.
-    pub fn add_template(&self, template: TemplateDef) -> Result<(), Misuse> {
-        let uri = template.template.uri_template.clone();
-        self.insert("resource template", uri, "notifications/resources/list_changed", |tables, uri| {
-            tables.templates.insert(uri, template)
-        })
+    pub fn add_template<Marker>(&self, template: impl IntoTemplate<Marker>) -> Result<(), Misuse> {
+        self.add(Entry::Template(template.into_template()))
     }
 
     /// Removes a tool while serving, and tells all sessions. Calls that run go on. False when there is no such tool.
     pub fn remove_tool(&self, name: &str) -> bool {
-        self.remove("notifications/tools/list_changed", |tables| tables.tools.remove(name))
+        self.remove(Kind::Tool, name)
     }
 
     /// Removes a prompt while serving, and tells all sessions. False when there is no such prompt.
     pub fn remove_prompt(&self, name: &str) -> bool {
-        self.remove("notifications/prompts/list_changed", |tables| tables.prompts.remove(name))
+        self.remove(Kind::Prompt, name)
     }
 
     /// Removes a resource while serving, and tells all sessions. False when there is no such resource.
     pub fn remove_resource(&self, uri: &str) -> bool {
-        self.remove("notifications/resources/list_changed", |tables| tables.resources.remove(uri))
+        self.remove(Kind::Resource, uri)
     }
 
     /// Removes a resource template while serving, and tells all sessions. False when there is no such template.
     pub fn remove_template(&self, uri_template: &str) -> bool {
-        self.remove("notifications/resources/list_changed", |tables| tables.templates.remove(uri_template))
+        self.remove(Kind::Template, uri_template)
     }
 
     /// Tells every session that subscribed to this resource that it changed; how many those are.
     pub fn resource_updated(&self, uri: &str) -> usize {
         let params = Raw::new(&ResourceUpdatedParams::new(uri.to_owned())).expect("its parameters are JSON");
-        self.broadcast(Some(uri), &|_| true, "notifications/resources/updated", Some(&params))
+        let tables = self.0.router.tables();
+        let may_know = |session: &SessionInfo<'_>| tables.shows_resource(uri, session.caller);
+        self.broadcast(Some(uri), &may_know, "notifications/resources/updated", Some(&params))
     }
 
     /// Sends a notification of your own to all sessions; how many those are.
@@ -230,29 +247,47 @@ impl Server {
         Ok(self.broadcast(None, &choose, method, Some(&params)))
     }
 
-    fn insert(
-        &self,
-        what: &'static str,
-        name: Str,
-        changed: &str,
-        insert: impl FnOnce(&mut super::router::Tables, Str) -> bool,
-    ) -> Result<(), Misuse> {
-        let taken = name.clone();
-        if !self.0.router.change(|tables| insert(tables, name)) {
-            return Err(Misuse(format!(
-                "the {what} `{taken}` is registered already; give each {what} a name of its own"
-            )));
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Tables) -> R) -> R {
+        self.0.router.change(change)
+    }
+
+    /// Whether it may be registered. While serving, what is added must find its state; before that, the state may be
+    /// given later.
+    pub(super) fn check(&self, entry: &Entry) -> Result<(), Misuse> {
+        let (what, needs) = (entry.kind().what(), entry.needs());
+        if entry.kind().has_name() {
+            check_name(what, entry.name())?;
         }
-        self.broadcast(None, &|_| true, changed, None);
+        self.0.http_parts.fetch_or(needs.wants_http_parts(), Ordering::Relaxed);
+        if self.0.peers.locked().is_empty() {
+            return Ok(());
+        }
+        match needs.missing_state(&self.0.router.tables().states) {
+            Some(state) => Err(Misuse(format!(
+                "the {what} takes `State<{state}>`, and the server has no such state; give it one with `Server::state`"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn add(&self, entry: Entry) -> Result<(), Misuse> {
+        let kind = entry.kind();
+        self.put(entry)?;
+        self.announce(kind);
         Ok(())
     }
 
-    fn remove(&self, changed: &str, remove: impl FnOnce(&mut super::router::Tables) -> bool) -> bool {
-        let removed = self.0.router.change(remove);
+    fn remove(&self, kind: Kind, name: &str) -> bool {
+        let removed = self.take_out(kind, name);
         if removed {
-            self.broadcast(None, &|_| true, changed, None);
+            self.announce(kind);
         }
         removed
+    }
+
+    /// Tells all sessions that a list changed.
+    pub(super) fn announce(&self, kind: Kind) {
+        self.broadcast(None, &|_| true, kind.list_changed(), None);
     }
 
     fn broadcast(
@@ -263,7 +298,9 @@ impl Server {
         params: Option<&Raw>,
     ) -> usize {
         let peers = self.0.peers.locked().clone();
-        peers.iter().map(|peers| peers.broadcast(resource, choose, method, params)).sum()
+        let own: usize = peers.iter().map(|peers| peers.broadcast(resource, choose, method, params)).sum();
+        let parents = self.parents();
+        own + parents.iter().map(|parent| parent.broadcast(resource, choose, method, params)).sum::<usize>()
     }
 }
 
@@ -281,9 +318,35 @@ impl Handler for Server {
         self.0.router.call(call, cx, page_size)
     }
 
-    fn notified(&self, _: Notification, _: Option<&SessionHandle>) {}
+    fn notified(&self, notification: Notification, cx: Context) {
+        let tables = self.0.router.tables();
+        if let Some(custom) = tables.notifications.get(&notification.method) {
+            custom.hear(notification, cx, &tables.states, &self.0.heard);
+        }
+    }
 
+    fn knows(&self, method: &str, target: Option<&str>) -> bool {
+        let tables = self.0.router.tables();
+        match (method, target) {
+            ("tools/call", Some(name)) => tables.tools.get(name).is_some(),
+            ("prompts/get", Some(name)) => tables.prompts.get(name).is_some(),
+            _ => tables.methods.contains_key(method),
+        }
+    }
+
+    fn wants_http_parts(&self) -> bool {
+        self.0.http_parts.load(Ordering::Relaxed)
+    }
+
+    /// # Panics
+    ///
+    /// When something registered takes a [`State`](super::State) that the server does not have.
     fn attach(&self, peers: Peers) {
+        if let Some((what, name, state)) = self.0.router.missing_state() {
+            panic!(
+                "the {what} `{name}` takes `State<{state}>`, and the server has no such state; give it one with `Server::state`"
+            );
+        }
         let mut all = self.0.peers.locked();
         all.retain(|peers| !peers.is_gone());
         all.push(peers);
@@ -300,6 +363,12 @@ impl fmt::Debug for Server {
 #[derive(Clone, Debug)]
 pub struct Misuse(String);
 
+impl Misuse {
+    pub(super) fn new(sentence: String) -> Self {
+        Self(sentence)
+    }
+}
+
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -310,7 +379,7 @@ impl std::error::Error for Misuse {}
 
 /// Names as the specification wants them
 /// ([tool names](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-names)).
-fn check_name(what: &str, name: &str) -> Result<(), Misuse> {
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), Misuse> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/');
     if (1..=128).contains(&name.len()) && name.bytes().all(allowed) {
         return Ok(());

@@ -12,7 +12,8 @@ use super::{Ask, CallOver, Caller, Question};
 
 /// A session of a client: outlives any one call.
 ///
-/// What is sent here belongs to no request and goes to the session's standalone stream (GET).
+/// What is sent here belongs to no request and goes to the session's standalone stream (GET; over stdio, to the client as
+/// everything does).
 ///
 /// # Drop behavior
 ///

@@ -1,13 +1,29 @@
 //! Named texts, read into a type: template variables and prompt arguments are always text on the wire.
 
+use std::cell::Cell;
+use std::iter;
+
 use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor, value};
 use serde::forward_to_deserialize_any;
 
 /// Reads `{name: text}` into `T`; fields that are numbers or booleans are read from their text.
 pub(crate) fn parse<T: DeserializeOwned>(values: Vec<(String, String)>) -> Result<T, String> {
-    let map = MapDeserializer::new(values.into_iter().map(|(name, text)| (name, Text(text))));
-    T::deserialize(map).map_err(|error: value::Error| format!("the arguments do not fit: {error}"))
+    let (names, texts): (Vec<String>, Vec<String>) = values.into_iter().unzip();
+    // Which argument is being read; none once all are.
+    let reading = Cell::new(None);
+    let read = names.iter().zip(texts).map(|(name, text)| {
+        reading.set(Some(name));
+        (name.as_str(), Text(text))
+    });
+    let end = iter::from_fn(|| {
+        reading.set(None);
+        None
+    });
+    T::deserialize(MapDeserializer::new(read.chain(end))).map_err(|error: value::Error| match reading.get() {
+        Some(name) => format!("the argument `{name}` does not fit: {error}"),
+        None => format!("the arguments do not fit: {error}"),
+    })
 }
 
 struct Text(String);
@@ -107,7 +123,7 @@ mod tests {
     fn a_misfit_says_why() {
         assert_eq!(
             read(&[("table", "t"), ("id", "x")]).unwrap_err(),
-            "the arguments do not fit: `x` is not a whole number in range"
+            "the argument `id` does not fit: `x` is not a whole number in range"
         );
         assert_eq!(read(&[("table", "t")]).unwrap_err(), "the arguments do not fit: missing field `id`");
     }

@@ -5,11 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use throughline_proto::jsonrpc::Str;
-use throughline_proto::model::{self, Annotations, Answer};
+use throughline_proto::model::{self, Annotations, Answer, Icon};
 
 use super::completion::{Completer, Completing, completer};
 use super::function::{Arguments, Function};
-use super::{Context, IntoResourceResult, Reply};
+use super::visibility::Visibility;
+use super::{Ability, Caller, Context, IntoResourceResult, Needs, Reply};
 use crate::error::McpError;
 
 /// A resource template, ready to be registered: made by [`template`].
@@ -19,6 +20,8 @@ pub struct TemplateDef {
     pub(crate) pattern: Pattern,
     pub(crate) run: Arc<dyn Fn(Match<'_>, Context) -> Reply + Send + Sync>,
     pub(crate) completers: BTreeMap<String, Completer>,
+    pub(crate) needs: Needs,
+    pub(crate) visibility: Visibility,
 }
 
 /// A URI that fits a template.
@@ -69,10 +72,33 @@ where
         pattern,
         run: Arc::new(run),
         completers: BTreeMap::new(),
+        needs: F::needs(),
+        visibility: Visibility::default(),
     }
 }
 
 impl TemplateDef {
+    /// The client must have declared this ability; a call of one that did not is refused before the function runs.
+    pub fn needs(mut self, ability: Ability) -> Self {
+        self.needs.ability(ability);
+        self
+    }
+
+    /// Hides the template and the resources it stands for from all callers but those that `admits` takes, as
+    /// [`ToolDef::visible_to`](super::ToolDef::visible_to) does. Others hear of no update of them either.
+    pub fn visible_to(mut self, admits: impl Fn(&Caller) -> bool + Send + Sync + 'static) -> Self {
+        self.visibility.narrow(admits);
+        self
+    }
+
+    /// The needs of its extractors take the place of what was thought of its context.
+    #[doc(hidden)]
+    pub fn __extracting(mut self, extractors: &[fn(&mut Needs)]) -> Self {
+        self.needs = Needs::default();
+        extractors.iter().for_each(|declare| declare(&mut self.needs));
+        self
+    }
+
     /// What the resources are.
     pub fn description(mut self, text: impl Into<Str>) -> Self {
         self.template.description = Some(text.into());
@@ -94,6 +120,12 @@ impl TemplateDef {
     /// For whom the resources are and how much they matter.
     pub fn annotations(mut self, annotations: Annotations) -> Self {
         self.template.annotations = Some(annotations);
+        self
+    }
+
+    /// Icons to show.
+    pub fn icons(mut self, icons: Vec<Icon>) -> Self {
+        self.template.icons = icons;
         self
     }
 

@@ -8,7 +8,8 @@ use throughline_proto::model;
 use throughline_proto::model::{Answer, CallToolResult, Icon, ToolAnnotations};
 
 use super::function::{Arguments, Function};
-use super::{Context, IntoToolResult, Reply};
+use super::visibility::Visibility;
+use super::{Ability, Caller, Context, IntoToolResult, Needs, Reply};
 use crate::error::McpError;
 
 /// A tool, ready to be registered: made by [`tool`].
@@ -17,6 +18,8 @@ pub struct ToolDef {
     pub(crate) tool: model::Tool,
     pub(crate) run: Run,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) needs: Needs,
+    pub(crate) visibility: Visibility,
 }
 
 type Run = Arc<dyn Fn(Raw, Context) -> Reply + Send + Sync>;
@@ -51,10 +54,41 @@ where
         }
         Err(misfit) => refuse(misfit, &cx),
     };
-    ToolDef { tool, run: Arc::new(run), timeout: None }
+    ToolDef { tool, run: Arc::new(run), timeout: None, needs: F::needs(), visibility: Visibility::default() }
 }
 
 impl ToolDef {
+    /// The client must have declared this ability; a call of one that did not is refused before the function runs.
+    pub fn needs(mut self, ability: Ability) -> Self {
+        self.needs.ability(ability);
+        self
+    }
+
+    /// Hides the tool from all callers but those that `admits` takes: for others it is neither listed nor callable, and a
+    /// call of it is answered as if it did not exist. Said twice, both must take the caller.
+    ///
+    /// `admits` runs for each call and each entry of a list, so it must be quick.
+    ///
+    /// ```
+    /// use throughline::{Server, tool};
+    ///
+    /// let restart = tool("restart", || async { "restarted" })
+    ///     .visible_to(|caller| caller.principal().is_some_and(|who| &*who.subject == "operator"));
+    /// let server = Server::new("demo", "1.0.0").tool(restart);
+    /// ```
+    pub fn visible_to(mut self, admits: impl Fn(&Caller) -> bool + Send + Sync + 'static) -> Self {
+        self.visibility.narrow(admits);
+        self
+    }
+
+    /// The needs of its extractors take the place of what was thought of its context.
+    #[doc(hidden)]
+    pub fn __extracting(mut self, extractors: &[fn(&mut Needs)]) -> Self {
+        self.needs = Needs::default();
+        extractors.iter().for_each(|declare| declare(&mut self.needs));
+        self
+    }
+
     /// What the tool does, for the model.
     pub fn description(mut self, text: impl Into<Str>) -> Self {
         self.tool.description = Some(text.into());

@@ -20,6 +20,8 @@ pub struct Counters {
     pub resumes: u64,
     /// Resumes refused because events had been dropped.
     pub resumes_gone: u64,
+    /// Resumes refused for any other reason: a cursor of another session or of nothing, a stream that is read to its end.
+    pub resumes_refused: u64,
     /// Appends that the event store did not take.
     pub store_failures: u64,
     /// Handlers that panicked.
@@ -32,6 +34,9 @@ macro_rules! tally {
         #[derive(Debug, Default)]
         pub(crate) struct Tally {
             $(pub(crate) $name: Count,)*
+            /// What calls and the store take, where that is measured.
+            #[cfg(feature = "metrics")]
+            pub(crate) metrics: Option<std::sync::Arc<super::metrics::Metrics>>,
         }
 
         impl Tally {
@@ -50,6 +55,7 @@ tally!(
     readers_detached,
     resumes,
     resumes_gone,
+    resumes_refused,
     store_failures,
     panics
 );

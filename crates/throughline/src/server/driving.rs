@@ -9,8 +9,9 @@ use std::task::{self, Poll};
 
 use throughline_proto::jsonrpc::{ErrorCode, ErrorObject};
 
+use super::calls::CallPermit;
 use super::exchange::Exchange;
-use super::streamable_http::CallPermit;
+use super::watch::Watch;
 use crate::error::McpError;
 use crate::handler::{Call, CallScope, Handler, Outcome, Reply, Verdict};
 
@@ -27,6 +28,7 @@ pub(crate) struct Driving {
     slot: usize,
     /// Held to the end: a place among the requests in flight.
     _permit: CallPermit,
+    watch: Watch,
     settled: bool,
 }
 
@@ -39,15 +41,18 @@ impl Driving {
         exchange: Arc<Exchange>,
         slot: usize,
         permit: CallPermit,
+        watch: Watch,
     ) -> Self {
         let method = call.method.clone();
+        let entered = watch.span().enter();
         let reply = catch_unwind(AssertUnwindSafe(|| handler.call(call, scope.context())));
         let (running, outcome) = match reply {
             Ok(Reply::Later(running)) => (Some(running), None),
             Ok(Reply::Ready(outcome)) => (None, Some(outcome)),
             Err(panic) => (None, Some(panicked(&exchange, &method, &*panic))),
         };
-        Self { running, outcome, scope, exchange, slot, _permit: permit, settled: false }
+        drop(entered);
+        Self { running, outcome, scope, exchange, slot, _permit: permit, watch, settled: false }
     }
 
     /// Drops the handler. It may panic even then, and the call must be settled all the same.
@@ -64,7 +69,11 @@ impl Driving {
         }
         self.drop_handler();
         self.scope.finish();
-        let Some(finish) = self.exchange.live().call_done(self.scope.call()) else { return };
+        let finish = self.exchange.live().call_done(self.scope.call());
+        // A call that was taken back while its answer was made, gets none.
+        let answered = finish.as_ref().is_some_and(|finish| finish.answer.is_some());
+        self.watch.end(outcome.as_ref().filter(|_| answered));
+        let Some(finish) = finish else { return };
         let outcome = outcome.unwrap_or_else(|| {
             Err(ErrorObject::new(
                 ErrorCode::INVALID_REQUEST,
@@ -82,7 +91,10 @@ impl Future for Driving {
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
         let this = &mut *self;
         if let Some(running) = &mut this.running {
-            match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+            let entered = this.watch.span().enter();
+            let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
+            drop(entered);
+            match polled {
                 Ok(Poll::Ready(outcome)) => this.outcome = Some(outcome),
                 Ok(Poll::Pending) => {
                     return match this.scope.poll_cancelled(cx) {

@@ -1,4 +1,4 @@
-//! One POST that carries requests: how it is answered, and the way back of its calls.
+//! One POST (or one line, over stdio) that carries requests: how it is answered, and the way back of its calls.
 //!
 //! ```text
 //!                     all answered before anything was sent
@@ -8,14 +8,17 @@
 //!          v
 //!     [streaming] --> events of the stream ... the last response ends it   SSE
 //! ```
+//!
+//! A pipe needs no decision: it streams from the start, and only the answers of a batch are gathered for their one line.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use http::request::Parts;
 use throughline_proto::jsonrpc::{self, ErrorObject, Raw, RequestId};
 use throughline_proto::model::{Answer, LoggingLevel};
 use throughline_proto::session::{
@@ -23,8 +26,8 @@ use throughline_proto::session::{
 };
 
 use super::live::{Live, write_note};
-use super::queue::Queue;
-use super::stream::{Closing, Stream, Weight};
+use super::outlet::Outlet;
+use super::stream::{Closing, Weight};
 use crate::handler::channel::{Channel, Note, QuestionBody};
 use crate::handler::{AskError, CallOver};
 use crate::lock::Lock;
@@ -38,6 +41,9 @@ pub(crate) enum Mode {
     Sse,
     /// One JSON body.
     Json(JsonBecause),
+    /// On the pipe that carries everything else too: each message as it comes, except that a batch is answered by one
+    /// array.
+    Pipe,
 }
 
 /// Why a POST is answered with one JSON body.
@@ -55,6 +61,8 @@ pub(crate) struct Exchange {
     stream: StreamNo,
     mode: Mode,
     progress: ProgressRoute,
+    /// The head of the POST, where a handler asks for it.
+    http_parts: OnceLock<Arc<Parts>>,
     state: Mutex<State>,
 }
 
@@ -76,47 +84,9 @@ struct State {
 enum Phase {
     Undecided,
     Streaming(Outlet),
+    /// Messages go out at once, and the answers together when the last is there.
+    Gathering(Outlet),
     Body,
-}
-
-/// Where the messages of a streaming POST go.
-#[derive(Clone)]
-pub(crate) enum Outlet {
-    /// A stream of a session: kept, resumable.
-    Log(Arc<Stream>),
-    /// Without sessions: only to this connection.
-    Queue(Arc<Queue>),
-}
-
-impl Outlet {
-    /// Sends an encoded message at once.
-    pub(crate) fn send(&self, weight: Weight, message: &[u8]) -> bool {
-        match self {
-            Outlet::Log(stream) => stream.send(weight, |out| out.extend_from_slice(message)),
-            Outlet::Queue(queue) => {
-                queue.send(weight.ends, |out| out.extend_from_slice(message));
-                true
-            }
-        }
-    }
-
-    fn poll_send(
-        &self,
-        write: impl FnOnce(&mut BytesMut),
-        cx: &task::Context<'_>,
-    ) -> Poll<Result<(), CallOver>> {
-        match self {
-            Outlet::Log(stream) => stream.poll_send(write, cx),
-            Outlet::Queue(queue) => queue.poll_send(write, cx),
-        }
-    }
-
-    fn end(&self) {
-        match self {
-            Outlet::Log(stream) => stream.end(),
-            Outlet::Queue(queue) => queue.end(),
-        }
-    }
 }
 
 /// How a POST is answered.
@@ -142,6 +112,7 @@ impl Exchange {
             stream,
             mode,
             progress,
+            http_parts: OnceLock::new(),
             state: Mutex::new(State {
                 phase: Phase::Undecided,
                 waker: None,
@@ -152,7 +123,7 @@ impl Exchange {
                 standalone_seq: 0,
             }),
         });
-        if mode == Mode::Sse {
+        if matches!(mode, Mode::Sse | Mode::Pipe) {
             exchange.upgrade();
         }
         exchange
@@ -160,6 +131,15 @@ impl Exchange {
 
     pub(crate) fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// Keeps the head of the POST for the handlers that run in it.
+    pub(crate) fn keep_http_parts(&self, parts: &Parts) {
+        self.http_parts.get_or_init(|| Arc::new(parts.clone()));
+    }
+
+    pub(crate) fn http_parts(&self) -> Option<&Arc<Parts>> {
+        self.http_parts.get()
     }
 
     /// Waits for the decision, at most until `upgrade` has passed.
@@ -171,20 +151,19 @@ impl Exchange {
     pub(crate) fn upgrade(&self) -> Option<Outlet> {
         let mut state = self.state.locked();
         match &state.phase {
-            Phase::Streaming(outlet) => return Some(outlet.clone()),
+            Phase::Streaming(outlet) | Phase::Gathering(outlet) => return Some(outlet.clone()),
             Phase::Body => return None,
             Phase::Undecided if matches!(self.mode, Mode::Json(_)) => return None,
             Phase::Undecided => {}
         }
-        let outlet = match self.live.open_log(self.stream) {
-            Some(stream) => {
-                if !state.gone {
-                    stream.await_reader();
-                }
-                Outlet::Log(stream)
-            }
-            None => Outlet::Queue(Queue::new()),
-        };
+        let outlet = self.live.open_outlet(self.stream);
+        if self.mode == Mode::Pipe && state.is_batch {
+            state.phase = Phase::Gathering(outlet.clone());
+            return Some(outlet);
+        }
+        if let (Outlet::Log(stream), false) = (&outlet, state.gone) {
+            stream.await_reader();
+        }
         // Answers of a batch that were there first: the stream is not over, or the phase would be `Body`.
         for answer in std::mem::take(&mut state.answers) {
             if !answer.is_empty() {
@@ -209,7 +188,8 @@ impl Exchange {
                 state.phase = Phase::Body;
                 None
             }
-            Phase::Body => None,
+            // A pipe is a session's.
+            Phase::Gathering(_) | Phase::Body => None,
         };
         drop(state);
         if let Some(outlet) = outlet {
@@ -254,11 +234,19 @@ impl Exchange {
                     outlet.end();
                 }
             }
-            Phase::Undecided => {
+            Phase::Undecided | Phase::Gathering(_) => {
                 state.open -= 1;
                 state.answers[slot] = body.freeze();
                 if state.open == 0 {
-                    state.phase = Phase::Body;
+                    let phase = std::mem::replace(&mut state.phase, Phase::Body);
+                    if let Phase::Gathering(outlet) = phase {
+                        let body = one_body(&std::mem::take(&mut state.answers), state.is_batch);
+                        drop(state);
+                        if !body.is_empty() {
+                            outlet.send(Weight::response(true), &body);
+                        }
+                        return;
+                    }
                     let waker = state.waker.take();
                     drop(state);
                     waker.into_iter().for_each(Waker::wake);
@@ -359,7 +347,7 @@ impl Channel for Exchange {
     }
 
     fn open_ask(&self, call: Option<CallNo>, question: &QuestionBody) -> Result<AskNo, AskError> {
-        if !self.live.has_logs() {
+        if !self.live.is_session() {
             return Err(AskError::no_back_channel(
                 "this server keeps no sessions (`stateless_http`), so no answer could find its way back",
             ));
@@ -386,7 +374,7 @@ impl Channel for Exchange {
     fn close_connection(&self, _: CallNo, retry: Duration) -> bool {
         // Before priming there may be no id on the wire to come back with
         // (https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#sending-messages-to-the-server).
-        if !self.live.revision.primes() || !self.live.has_logs() {
+        if !self.live.revision.primes() || !self.live.is_session() {
             return false;
         }
         match self.upgrade() {
@@ -424,7 +412,7 @@ impl Future for Decided {
                     this.done = true;
                     return Poll::Ready(Decision::Body(one_body(&answers, state.is_batch)));
                 }
-                Phase::Undecided => state.waker = Some(cx.waker().clone()),
+                Phase::Undecided | Phase::Gathering(_) => state.waker = Some(cx.waker().clone()),
             }
             drop(state);
             if matches!(this.exchange.mode, Mode::Json(_)) {

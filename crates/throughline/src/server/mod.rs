@@ -1,31 +1,47 @@
 //! The front doors: how clients reach a [`Handler`](crate::Handler).
 //!
 //! ```text
-//!   bytes          serve: accepts, HTTP/1.1 and h2c, timeouts, graceful shutdown
-//!   HTTP           streamable_http: a tower service; POST, GET, DELETE, CORS
-//!   a POST         exchange: decides JSON or SSE, runs the calls, settles each exactly once
-//!   a session      live (engine session, open asks) in the registry (caps, expiry)
-//!   a stream       stream (the one writer, its reader's pace) and tail (replay and live, one path)
-//!   events         store
+//!   bytes          serve: accepts, HTTP/1.1 and h2c,     stdio: lines of standard input and output,
+//!                  timeouts, graceful shutdown           or of any reader and writer
+//!   HTTP           streamable_http: a tower service;
+//!                  POST, GET, DELETE, CORS
+//!   messages       dispatch: what becomes of each, the same for both
+//!   a POST         exchange: decides JSON or SSE,        exchange: one for each line
+//!                  settles each call exactly once
+//!   a call         driving: runs its handler to the end; watch: its span, and how long it took
+//!   a session      live (engine session, open asks)      live, one for each process
+//!                  in the registry (caps, expiry)
+//!   a stream       stream (the one writer, its reader's  pipe: everything goes the same way
+//!                  pace) and tail (replay and live)
+//!   events         store                                 not kept: a lost process loses its session
 //! ```
 
 mod backlog;
+mod calls;
 mod counters;
+mod dispatch;
 mod driving;
 mod exchange;
 mod live;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod outlet;
 mod patient_io;
+mod pipe;
 mod queue;
 mod registry;
 mod serve;
+mod stdio;
 mod stream;
 mod streamable_http;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use counters::Counters;
 pub use registry::Closed;
 pub use serve::{Serve, serve};
+pub use stdio::Stdio;
 pub use stream::StoreFailure;
 pub use streamable_http::{Builder, ResponseBody, ResponseMode, StreamableHttp};

@@ -14,12 +14,13 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
 use super::StreamableHttp;
 use super::patient_io::PatientIo;
+use crate::handler::Server;
 use crate::runtime;
 
 /// Serves `service` on `listener` over HTTP/1.1 and HTTP/2 without TLS (h2c), until it is told to stop.
@@ -52,6 +53,25 @@ pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
         max_connections: MAX_CONNECTIONS,
         header_timeout: HEADER_TIMEOUT,
         write_timeout: WRITE_TIMEOUT,
+    }
+}
+
+impl Server {
+    /// Serves over Streamable HTTP at this address with all defaults, until the future is dropped. It answers at any path.
+    ///
+    /// For settings make a [`StreamableHttp`]; for a graceful shutdown give it to [`serve`].
+    ///
+    /// ```no_run
+    /// # async fn run() -> std::io::Result<()> {
+    /// throughline::Server::new("demo", "1.0.0").serve("127.0.0.1:8808").await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the address is no address, or cannot be listened on.
+    pub async fn serve(self, address: impl ToSocketAddrs) -> io::Result<()> {
+        serve(TcpListener::bind(address).await?, StreamableHttp::new(self)).await
     }
 }
 

@@ -224,12 +224,8 @@ impl Handler for Own {
         })
     }
 
-    fn notified(
-        &self,
-        notification: throughline::jsonrpc::Notification,
-        session: Option<&throughline::SessionHandle>,
-    ) {
-        assert!(session.is_some());
+    fn notified(&self, notification: throughline::jsonrpc::Notification, cx: Context) {
+        assert!(cx.session().is_some());
         self.0.lock().unwrap().push(notification.method.to_string());
     }
 }

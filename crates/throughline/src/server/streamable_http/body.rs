@@ -97,7 +97,7 @@ impl std::fmt::Debug for ResponseBody {
 impl CancelOnDrop {
     /// Armed for a POST without a session; with one, its calls outlive the connection.
     pub(crate) fn of(exchange: &Arc<Exchange>) -> Self {
-        Self((!exchange.live().has_logs()).then(|| Arc::clone(exchange)))
+        Self((!exchange.live().is_session()).then(|| Arc::clone(exchange)))
     }
 
     /// The call is over: nothing is left to cancel.

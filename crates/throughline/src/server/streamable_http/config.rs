@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(super) session: SessionLimits,
     pub(super) max_sessions: usize,
     pub(super) max_calls: usize,
+    #[cfg(feature = "metrics")]
+    pub(super) metrics: bool,
     pub(super) idle_timeout: Duration,
     pub(super) unused_timeout: Duration,
     pub(super) keep_alive: Duration,
@@ -89,6 +91,8 @@ impl Builder {
             session: SessionLimits::default(),
             max_sessions: MAX_SESSIONS,
             max_calls: MAX_CALLS,
+            #[cfg(feature = "metrics")]
+            metrics: false,
             idle_timeout: IDLE_TIMEOUT,
             unused_timeout: UNUSED_TIMEOUT,
             keep_alive: KEEP_ALIVE,
@@ -229,6 +233,14 @@ impl Builder {
     /// Where events are kept for resuming. Default: in memory, within [`Limits::default`].
     pub fn event_store(mut self, store: impl EventStore) -> Self {
         self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Measures each call and each use of the event store, for [`StreamableHttp::metrics`]: two readings of the clock and a
+    /// look-up each. Default: false, and then `metrics` has only what is counted anyway.
+    #[cfg(feature = "metrics")]
+    pub fn measure(mut self, yes: bool) -> Self {
+        self.config.metrics = yes;
         self
     }
 

@@ -1,7 +1,7 @@
 //! What the requests of an endpoint share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,11 @@ use crate::lock::Lock;
 use crate::runtime;
 use crate::server::Closed;
 use crate::server::backlog::Backlog;
+use crate::server::calls::{CallPermit, Calls};
 use crate::server::counters::Tally;
-use crate::server::live::{Live, Logs};
+use crate::server::live::{Ground, Live, Logs};
+#[cfg(feature = "metrics")]
+use crate::server::metrics;
 use crate::server::queue::Queue;
 use crate::server::registry::Registry;
 use crate::server::stream::Closing;
@@ -35,7 +38,7 @@ pub(crate) struct Endpoint {
     pub(super) tally: Arc<Tally>,
     limits: Limits,
     backlog: Arc<Backlog>,
-    calls: Arc<Calls>,
+    calls: Calls,
     /// Streams without a session, for their keep-alives.
     queues: Mutex<Vec<Weak<Queue>>>,
     draining: AtomicBool,
@@ -43,31 +46,13 @@ pub(crate) struct Endpoint {
     this: Weak<Endpoint>,
 }
 
-/// The requests in flight.
-#[derive(Default)]
-struct Calls {
-    running: AtomicUsize,
-    none: tokio::sync::Notify,
-}
-
-/// A place among the requests in flight.
-///
-/// # Drop behavior
-///
-/// The place is free again.
-pub(crate) struct CallPermit(Arc<Calls>);
-
-impl Drop for CallPermit {
-    fn drop(&mut self) {
-        // `notify_waiters` takes a lock that all calls share, and only a drain waits, for the last one.
-        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none.notify_waiters();
-        }
-    }
-}
-
 impl Endpoint {
     pub(super) fn new(handler: Arc<dyn Handler>, config: Config, store: Arc<dyn EventStore>) -> Arc<Self> {
+        #[cfg(feature = "metrics")]
+        let (tally, store) =
+            if config.metrics { metrics::measured(store) } else { (Tally::default(), store) };
+        #[cfg(not(feature = "metrics"))]
+        let tally = Tally::default();
         let endpoint = Arc::new_cyclic(|this: &Weak<Endpoint>| Self {
             backlog: Backlog::of_server(store.limits().store_bytes),
             limits: store.limits(),
@@ -75,17 +60,16 @@ impl Endpoint {
             handler,
             config,
             store,
-            tally: Arc::default(),
-            calls: Arc::default(),
+            tally: Arc::new(tally),
+            calls: Calls::default(),
             queues: Mutex::default(),
             draining: AtomicBool::new(false),
             house: OnceLock::new(),
             this: Weak::clone(this),
         });
-        if !endpoint.config.stateless {
-            let peers: Weak<dyn PeerSet> = endpoint.this.clone();
-            endpoint.handler.attach(Peers::new(peers));
-        }
+        // Without sessions there is nobody behind it to reach, but a handler also checks here that it is complete.
+        let peers: Weak<dyn PeerSet> = endpoint.this.clone();
+        endpoint.handler.attach(Peers::new(peers));
         endpoint
     }
 
@@ -102,7 +86,26 @@ impl Endpoint {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.calls.running.load(Ordering::Relaxed)
+        self.calls.running()
+    }
+
+    /// Everything that is counted and measured, in the text format of Prometheus.
+    #[cfg(feature = "metrics")]
+    pub(super) fn metrics(&self) -> String {
+        let queues = self.queues.locked().iter().filter(|queue| queue.strong_count() > 0).count();
+        let streams: usize = self.registry.all().iter().map(|live| live.streams_read()).sum();
+        metrics::text(&metrics::Moment {
+            counters: self.tally.snapshot(),
+            measured: self.tally.metrics.as_deref(),
+            sessions: self.registry.len(),
+            max_sessions: self.config.max_sessions,
+            streams: streams + queues,
+            in_flight: self.in_flight(),
+            max_calls: self.config.max_calls,
+            draining: self.is_draining(),
+            usage: self.store.usage(),
+            limits: &self.limits,
+        })
     }
 
     pub(super) fn limitations(&self) -> Vec<&'static str> {
@@ -165,12 +168,7 @@ impl Endpoint {
 
     /// A place for one more request.
     pub(super) fn permit(&self) -> Result<CallPermit, Refusal> {
-        let before = self.calls.running.fetch_add(1, Ordering::AcqRel);
-        let permit = CallPermit(Arc::clone(&self.calls));
-        if before >= self.config.max_calls {
-            return Err(Refusal::new(RefusalKind::RequestsFull));
-        }
-        Ok(permit)
+        self.calls.permit(self.config.max_calls).ok_or_else(|| Refusal::new(RefusalKind::RequestsFull))
     }
 
     pub(super) fn principal(&self, parts: &Parts) -> Option<Principal> {
@@ -202,7 +200,7 @@ impl Endpoint {
             largest_event: self.limits.largest_event(),
             on_failure: self.config.store_failure,
         };
-        let live = Live::new(id, session, principal, Some(logs), Arc::clone(&self.tally));
+        let live = Live::new(id, session, principal, Ground::Logs(logs), Arc::clone(&self.tally));
         if !self.registry.insert(&live) {
             self.registry.withdraw();
             tracing::error!("the session id generator gave an id that is in use");
@@ -223,18 +221,12 @@ impl Endpoint {
     pub(super) fn stateless_session(&self, revision: Revision, principal: Option<Principal>) -> Arc<Live> {
         let mut session = Session::stateless(revision, self.config.session);
         session.set_default_level(self.config.log_level);
-        Live::new(SessionId::from(""), session, principal, None, Arc::clone(&self.tally))
+        Live::new(SessionId::from(""), session, principal, Ground::Passing, Arc::clone(&self.tally))
     }
 
     fn new_session_id(&self) -> Result<SessionId, Refusal> {
         let Some(generate) = &self.config.session_id else {
-            let random: [u8; 16] = runtime::random();
-            let mut text = String::with_capacity(32);
-            for byte in random {
-                text.push(char::from(HEX[usize::from(byte >> 4)]));
-                text.push(char::from(HEX[usize::from(byte & 15)]));
-            }
-            return Ok(SessionId::from(text));
+            return Ok(runtime::random_id().into());
         };
         let id = generate();
         if id.is_empty() || id.len() > 256 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -295,16 +287,7 @@ impl Endpoint {
 
     pub(super) async fn drain(&self, grace: Duration) {
         self.draining.store(true, Ordering::Relaxed);
-        let finished = async {
-            loop {
-                let none = self.calls.none.notified();
-                if self.in_flight() == 0 {
-                    return;
-                }
-                none.await;
-            }
-        };
-        if tokio::time::timeout(grace, finished).await.is_err() {
+        if tokio::time::timeout(grace, self.calls.finished()).await.is_err() {
             tracing::warn!(
                 in_flight = self.in_flight(),
                 "calls did not finish within the grace period and are dropped"
@@ -336,21 +319,10 @@ impl PeerSet for Endpoint {
         method: &str,
         params: Option<&Raw>,
     ) -> usize {
-        let mut reached = 0;
-        for live in self.registry.all() {
-            if resource.is_some_and(|uri| !live.is_subscribed(uri)) {
-                continue;
-            }
-            let Some(handle) = live.handle() else { continue };
-            if choose(&SessionInfo { handle: &handle, caller: &live.caller }) && live.notify(method, params) {
-                reached += 1;
-            }
-        }
-        reached
+        let sessions = self.registry.all();
+        sessions.iter().filter(|live| live.broadcast(resource, choose, method, params)).count()
     }
 }
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Often enough for timeouts that are counted in seconds, and seldom enough to cost nothing.
 const TICK: Duration = Duration::from_secs(1);

@@ -36,7 +36,11 @@ pub(super) async fn answer(
     }
     let tail = match last_event_id(&parts.headers)? {
         None => open(endpoint, &live).await?,
-        Some(text) => resume(endpoint, &live, text).await?,
+        Some(text) => resume(endpoint, &live, text).await.inspect_err(|refusal| {
+            if refusal.kind() != RefusalKind::CursorGone {
+                endpoint.tally.resumes_refused.add_one();
+            }
+        })?,
     };
     Ok(respond::events(ResponseBody::tail(tail)))
 }

@@ -29,7 +29,6 @@ pub use config::{Builder, ResponseMode};
 use super::Counters;
 use crate::handler::Handler;
 use crate::store::{EventStore, Usage};
-pub(crate) use endpoint::CallPermit;
 use endpoint::Endpoint;
 
 /// An MCP endpoint over Streamable HTTP, as a tower service over `http` types.
@@ -71,6 +70,25 @@ impl StreamableHttp {
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.0.tally.snapshot()
+    }
+
+    /// What is counted and measured, in the [text format of Prometheus](https://prometheus.io/docs/instrumenting/exposition_formats/)
+    /// (`text/plain; version=0.0.4`), to be served where only those who may see it can: it names the tools.
+    ///
+    /// Sessions, streams, calls in flight and the store with their limits; calls by method, tool and outcome with a histogram
+    /// of how long they took; what was dropped; resumes by outcome. Calls and the store are in it when
+    /// [`Builder::measure`] is on. Labels are bounded: a tool or method that the handler does not
+    /// [know](Handler::knows) is counted as `other`.
+    ///
+    /// ```
+    /// use throughline::{Server, StreamableHttp};
+    ///
+    /// let endpoint = StreamableHttp::builder(Server::new("demo", "1.0.0")).measure(true).build();
+    /// assert!(endpoint.metrics().contains("\nthroughline_sessions 0\n"));
+    /// ```
+    #[cfg(feature = "metrics")]
+    pub fn metrics(&self) -> String {
+        self.0.metrics()
     }
 
     /// How many sessions there are.

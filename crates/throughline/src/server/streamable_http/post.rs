@@ -1,34 +1,27 @@
 //! POST: a client's messages
 //! ([sending messages](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#sending-messages-to-the-server)).
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body;
-use serde_json::value::RawValue;
 use throughline_proto::http::{
-    Accepts, MCP_SESSION_ID, Refusal, RefusalKind, accepts, check_content_type, is_modern, is_modern_call,
-    protocol_version, session_id,
+    Accepts, MCP_SESSION_ID, Refusal, RefusalKind, accepts, check_content_type, protocol_version, session_id,
 };
-use throughline_proto::jsonrpc::{
-    self, ErrorCode, ErrorObject, Frame, Malformed, Message, Notification, Outline, Raw, Request, Str,
-};
+use throughline_proto::jsonrpc::{self, ErrorObject, Frame, Malformed, Message, Raw, Request};
 use throughline_proto::model::Answer;
-use throughline_proto::revision::Revision;
-use throughline_proto::session::{Begin, Effect, Refused, Session, StreamNo};
+use throughline_proto::revision::{Revision, is_modern, is_modern_call};
+use throughline_proto::session::{Begin, Refused, Session};
 
 use super::body::CancelOnDrop;
-use super::endpoint::{CallPermit, Endpoint};
+use super::endpoint::Endpoint;
 use super::{ResponseBody, ResponseMode, request_body, respond};
-use crate::handler::{Call, CallScope};
-use crate::runtime;
-use crate::server::driving::Driving;
-use crate::server::exchange::{Decision, Exchange, JsonBecause, Mode, Outlet};
+use crate::server::calls::CallPermit;
+use crate::server::dispatch::{accept, answers_of, begin, run, run_batch, settle_malformed};
+use crate::server::exchange::{Decision, Exchange, JsonBecause, Mode};
 use crate::server::live::Live;
+use crate::server::outlet::Outlet;
 use crate::server::tail::Tail;
 
 pub(super) async fn answer<B>(
@@ -55,12 +48,12 @@ where
         Frame::Single(message) if is_modern(&message) => Err(Refusal::new(RefusalKind::ModernEra)),
         Frame::Single(message) => {
             let live = session(endpoint, &parts, version?)?;
-            accept(endpoint, &live, message);
+            accept(&*endpoint.handler, &live, message);
             Ok(respond::empty(StatusCode::ACCEPTED))
         }
         Frame::Batch(entries) => {
             let live = session(endpoint, &parts, version?)?;
-            batch(endpoint, live, entries, mode).await
+            batch(endpoint, &parts, live, entries, mode).await
         }
     }
 }
@@ -99,13 +92,16 @@ async fn request(
         });
         (live, stream, begun)
     };
-    let permit = match permit(endpoint, &live, &begun) {
+    let permit = match permit(endpoint, &live, &begun.0) {
         Ok(permit) => permit,
         Err(refusal) => return Err(refusal.with_id(request.id)),
     };
     let exchange = Exchange::new(live, stream, mode, endpoint.config.progress, 1, false);
     let mut guard = CancelOnDrop::of(&exchange);
-    run(endpoint, &exchange, 0, request, begun, permit).await;
+    if endpoint.handler.wants_http_parts() {
+        exchange.keep_http_parts(parts);
+    }
+    run(&*endpoint.handler, &exchange, 0, request, begun, permit).await;
     Ok(respond_guarded(endpoint, exchange, &mut guard).await)
 }
 
@@ -152,15 +148,6 @@ fn refuse_malformed(endpoint: &Endpoint, parts: &Parts, malformed: Malformed) ->
     Refusal::from(malformed)
 }
 
-fn settle_malformed(live: &Live, malformed: &Malformed) {
-    if let Some(id) = &malformed.answers {
-        live.handle_response(jsonrpc::Response {
-            id: Some((**id).clone()),
-            outcome: Err(malformed.error.clone()),
-        });
-    }
-}
-
 async fn initialize(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
@@ -184,7 +171,7 @@ async fn initialize(
         Err(error) => (endpoint.stateless_session(Revision::LATEST_LEGACY, None), Err(error)),
     };
     let opened_id =
-        live.has_logs().then(|| HeaderValue::from_str(live.id.as_str()).expect("ids are visible ASCII"));
+        live.is_session().then(|| HeaderValue::from_str(live.id.as_str()).expect("ids are visible ASCII"));
     let stream = live.session(|session| session.open_first_stream());
     let exchange = Exchange::new(live, stream, mode, endpoint.config.progress, 1, false);
     exchange.settle(0, Some(&request.id), answer);
@@ -207,28 +194,11 @@ fn initialize_stateless(
     Ok((live, Answer::Initialize(Box::new(result))))
 }
 
-/// A notification or a response: taken in, answered with 202 and no body.
-fn accept(endpoint: &Endpoint, live: &Arc<Live>, message: Message) {
-    match message {
-        Message::Notification(notification) => notify(endpoint, live, notification),
-        Message::Response(response) => live.handle_response(response),
-        Message::Request(_) => {}
-    }
-}
-
-fn notify(endpoint: &Endpoint, live: &Arc<Live>, notification: Notification) {
-    match live.handle_notification(&notification) {
-        Effect::Initialized | Effect::RootsChanged | Effect::Custom => {
-            endpoint.handler.notified(notification, live.handle().as_ref());
-        }
-        Effect::Nothing | Effect::Cancel(_) | Effect::Progress(_) => {}
-    }
-}
-
 /// A batch (2025-03-26 only): its requests share a stream, its answers come in their order
 /// ([batching](https://modelcontextprotocol.io/specification/2025-03-26/basic#batching)).
 async fn batch(
     endpoint: &Arc<Endpoint>,
+    parts: &Parts,
     live: Arc<Live>,
     entries: Vec<Result<Message, Malformed>>,
     mode: Mode,
@@ -240,132 +210,32 @@ async fn batch(
     if endpoint.is_draining() {
         return Err(Refusal::new(RefusalKind::Draining));
     }
-    let answers = entries.iter().filter(|entry| matches!(entry, Ok(Message::Request(_)) | Err(_))).count();
+    let answers = answers_of(&entries);
     let stream = live.session(|session| session.open_stream());
     let exchange = (answers > 0)
         .then(|| Exchange::new(Arc::clone(&live), stream, mode, endpoint.config.progress, answers, true));
     let mut guard = exchange.as_ref().map_or(CancelOnDrop(None), CancelOnDrop::of);
-    let mut slot = 0;
-    for entry in entries {
-        match (entry, &exchange) {
-            (Ok(Message::Request(request)), Some(exchange)) => {
-                batched(endpoint, &live, stream, exchange, slot, request).await;
-                slot += 1;
-            }
-            (Err(malformed), Some(exchange)) => {
-                settle_malformed(&live, &malformed);
-                exchange.settle_malformed(slot, malformed.id.as_ref(), &malformed.error);
-                slot += 1;
-            }
-            (Ok(message), _) => accept(endpoint, &live, message),
-            (Err(_), None) => unreachable!("an entry that is answered was counted"),
-        }
+    if let Some(exchange) = exchange.as_ref().filter(|_| endpoint.handler.wants_http_parts()) {
+        exchange.keep_http_parts(parts);
     }
+    let permit = |begun: &Begin| permit(endpoint, &live, begun).map_err(|refusal| refusal.error());
+    run_batch(&*endpoint.handler, &live, stream, exchange.as_ref(), entries, permit).await;
     match exchange {
         Some(exchange) => Ok(respond_guarded(endpoint, exchange, &mut guard).await),
         None => Ok(respond::empty(StatusCode::ACCEPTED)),
     }
 }
 
-async fn batched(
-    endpoint: &Arc<Endpoint>,
-    live: &Arc<Live>,
-    stream: StreamNo,
-    exchange: &Arc<Exchange>,
-    slot: usize,
-    request: Request,
-) {
-    if request.method == "initialize" {
-        let why = "`initialize` must not be part of a batch; send it alone";
-        exchange.settle(slot, Some(&request.id), Err(ErrorObject::new(ErrorCode::INVALID_REQUEST, why)));
-        return;
-    }
-    let begun = live.handle_request(|session| {
-        begin(session, stream, &request, jsonrpc::outline(request.params.as_ref()))
-    });
-    match permit(endpoint, live, &begun) {
-        Ok(permit) => run(endpoint, exchange, slot, request, begun, permit).await,
-        Err(refusal) => exchange.settle(slot, Some(&request.id), Err(refusal.error())),
-    }
-}
-
-/// What becomes of a request; for one that runs, its call and its progress token.
-type Begun = (Begin, Option<Call>, Option<jsonrpc::ProgressToken>);
-
-fn begin(
-    session: &mut Session,
-    stream: StreamNo,
-    request: &Request,
-    outline: Result<Outline<'_>, ErrorObject>,
-) -> Begun {
-    let outline = match outline {
-        Ok(outline) => outline,
-        Err(error) => return (Begin::Fail(error), None, None),
-    };
-    let begun = session.handle_request(stream, request, &outline);
-    let Begin::Run(no) = begun else { return (begun, None, None) };
-    let token = session.progress_token(no).cloned();
-    (begun, Some(to_call(request, &outline)), token)
-}
-
 /// A place among the requests in flight for a call that is to run; the refusal of one that is not taken on.
-fn permit(endpoint: &Endpoint, live: &Live, begun: &Begun) -> Result<Option<CallPermit>, Refusal> {
-    match &begun.0 {
+fn permit(endpoint: &Endpoint, live: &Live, begun: &Begin) -> Result<Option<CallPermit>, Refusal> {
+    match begun {
         Begin::Run(call) => endpoint.permit().map(Some).inspect_err(|_| drop(live.call_done(*call))),
         Begin::Refuse(Refused::DuplicateId) => Err(Refusal::new(RefusalKind::DuplicateRequestId)),
-        Begin::Refuse(Refused::TooManyCalls { limit }) => Err(Refusal::new(RefusalKind::RequestsFull).with_message(format!(
-            "this session has {limit} requests in flight, as many as it may have; wait for an answer first"
-        ))),
+        Begin::Refuse(refused @ Refused::TooManyCalls { .. }) => {
+            Err(Refusal::new(RefusalKind::RequestsFull).with_message(refused.error().message))
+        }
         Begin::Answer(_) | Begin::Fail(_) => Ok(None),
     }
-}
-
-/// Starts the handler, or settles what needs none. A handler that is ready at once never becomes a task.
-async fn run(
-    endpoint: &Arc<Endpoint>,
-    exchange: &Arc<Exchange>,
-    slot: usize,
-    request: Request,
-    (begun, call, token): Begun,
-    permit: Option<CallPermit>,
-) {
-    let (no, call, permit) = match (begun, call, permit) {
-        (Begin::Run(no), Some(call), Some(permit)) => (no, call, permit),
-        (Begin::Answer(answer), ..) => return exchange.settle(slot, Some(&request.id), Ok(answer)),
-        (Begin::Fail(error), ..) => return exchange.settle(slot, Some(&request.id), Err(error)),
-        _ => unreachable!("a refused request is not run, and one that runs has its call and permit"),
-    };
-    let live = exchange.live();
-    let channel = Arc::clone(exchange) as Arc<dyn crate::handler::channel::Channel>;
-    let scope = CallScope::new(channel, no, Arc::clone(&live.caller), live.handle(), token);
-    let mut driving =
-        Driving::start(&*endpoint.handler, call, Arc::clone(&scope), Arc::clone(exchange), slot, permit);
-    let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut driving).poll(cx).is_pending())).await;
-    if pending {
-        live.call_runs(&scope);
-        runtime::spawn(driving);
-    }
-}
-
-fn to_call(request: &Request, outline: &Outline<'_>) -> Call {
-    let params = request.params.clone().unwrap_or_else(Raw::empty_object);
-    Call {
-        method: request.method.clone(),
-        target: outline.name.or(outline.uri).and_then(|part| text_of(&params, part)),
-        arguments: outline.arguments.map(|part| params.slice(part)),
-        cursor: outline.cursor.and_then(|part| text_of(&params, part)),
-        params,
-    }
-}
-
-/// A JSON text of the parameters; `None` when it is no text.
-fn text_of(params: &Raw, part: &RawValue) -> Option<Str> {
-    let text = part.get();
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        return serde_json::from_str::<String>(text).ok().map(Str::from);
-    }
-    Some(params.str_of(inner))
 }
 
 async fn respond(endpoint: &Arc<Endpoint>, exchange: Arc<Exchange>) -> Response<ResponseBody> {
@@ -389,6 +259,7 @@ async fn respond_guarded(
             let tail = if exchange.live().revision.primes() { tail.primed() } else { tail };
             respond::events(ResponseBody::tail(tail))
         }
+        Decision::Stream(Outlet::Pipe(_)) => unreachable!("what is served over HTTP has no pipe"),
         Decision::Stream(Outlet::Queue(queue)) => {
             endpoint.keep_alive(&queue);
             respond::events(ResponseBody::queue(queue, CancelOnDrop(guard.0.take())))

@@ -227,7 +227,16 @@ impl Session {
     }
 
     fn find(&self, number: u64) -> Result<usize, usize> {
-        self.streams.binary_search_by_key(&number, |stream| stream.number)
+        // The newest is written and the oldest is given up: nearly every search is for one of the two, and a search of
+        // the row would touch memory that nothing else has touched for long.
+        let is = |stream: Option<&Stream>| stream.is_some_and(|stream| stream.number == number);
+        match self.streams.back() {
+            None => Err(0),
+            Some(newest) if newest.number < number => Err(self.streams.len()),
+            newest if is(newest) => Ok(self.streams.len() - 1),
+            _ if is(self.streams.front()) => Ok(0),
+            _ => self.streams.binary_search_by_key(&number, |stream| stream.number),
+        }
     }
 
     fn head_of_gone(&self, number: u64) -> Option<u64> {

@@ -4,6 +4,7 @@ mod checked;
 mod cutter;
 mod gate;
 pub(crate) mod kit;
+mod lines;
 mod tcp;
 mod wire;
 
@@ -17,6 +18,7 @@ use throughline::{Client, Connect, StreamableHttp};
 pub(crate) use checked::Checked;
 pub(crate) use cutter::Cutter;
 pub(crate) use gate::Gate;
+pub(crate) use lines::Lines;
 pub(crate) use tcp::{Loopback, Tcp};
 pub(crate) use wire::{Answer, Event, Sending, Wire};
 

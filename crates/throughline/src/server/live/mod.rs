@@ -1,24 +1,28 @@
 //! A session that is being served: the engine's machine, its open asks, its streams.
 
+mod asks;
+
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use throughline_proto::jsonrpc::{self, Notification, Raw, RequestId, Response};
+use throughline_proto::jsonrpc::{self, Notification, Raw, Response};
 use throughline_proto::log::SessionId;
-use throughline_proto::model::{CancelledParams, ElicitParams, LoggingLevel, Meta, ServerRequest};
+use throughline_proto::model::LoggingLevel;
 use throughline_proto::revision::Revision;
-use throughline_proto::session::{
-    AskNo, AskRefused, CallNo, Effect, Expired, MessageKind, NoRoute, Roads, Route, Session, StreamNo,
-};
+use throughline_proto::session::{AskNo, CallNo, Effect, MessageKind, Roads, Route, Session, StreamNo};
+
+use asks::OpenAsk;
 
 use super::backlog::Backlog;
 use super::counters::Tally;
-use super::exchange::Outlet;
+use super::outlet::Outlet;
+use super::pipe::Pipe;
+use super::queue::Queue;
 use super::stream::{Closing, StoreFailure, Stream, Weight};
-use crate::handler::channel::{AskRequest, Channel, Note, QuestionBody};
-use crate::handler::{AskError, CallOver, CallScope, Caller, Principal, SessionHandle};
+use crate::handler::channel::{Channel, Note, QuestionBody};
+use crate::handler::{AskError, CallOver, CallScope, Caller, Context, Principal, SessionHandle, SessionInfo};
 use crate::lock::Lock;
 use crate::runtime;
 use crate::store::{EventStore, StreamKey};
@@ -28,11 +32,20 @@ pub(crate) struct Live {
     pub(crate) id: SessionId,
     pub(crate) revision: Revision,
     pub(crate) caller: Arc<Caller>,
-    /// Where events go; `None` without sessions: then nothing is kept.
-    logs: Option<Logs>,
+    ground: Ground,
     tally: Arc<Tally>,
     core: Mutex<Core>,
     this: Weak<Live>,
+}
+
+/// What carries the messages of a session.
+pub(crate) enum Ground {
+    /// Streams with a log each: kept, resumable.
+    Logs(Logs),
+    /// One pipe for everything.
+    Pipe(Arc<Pipe>),
+    /// The answer of the request that is being served, and nothing else: there is no session.
+    Passing,
 }
 
 /// The store, as the streams of a session need it.
@@ -54,13 +67,9 @@ struct Core {
     standalone: Option<Arc<Stream>>,
     streams: Vec<(StreamNo, Weak<Stream>)>,
     last_busy: Instant,
+    /// The client sends nothing any more, so it answers nothing.
+    silent: bool,
     ended: bool,
-}
-
-struct OpenAsk {
-    no: AskNo,
-    answer: Option<Result<Raw, AskError>>,
-    waker: Option<Waker>,
 }
 
 impl Live {
@@ -68,16 +77,16 @@ impl Live {
         id: SessionId,
         session: Session,
         principal: Option<Principal>,
-        logs: Option<Logs>,
+        ground: Ground,
         tally: Arc<Tally>,
     ) -> Arc<Self> {
-        let client = logs.is_some().then(|| session.client().clone());
+        let client = (!matches!(ground, Ground::Passing)).then(|| session.client().clone());
         let caller = Arc::new(Caller::new(session.revision(), client, principal));
         Arc::new_cyclic(|this| Self {
             id,
             revision: session.revision(),
             caller,
-            logs,
+            ground,
             tally,
             core: Mutex::new(Core {
                 session,
@@ -86,6 +95,7 @@ impl Live {
                 standalone: None,
                 streams: Vec::new(),
                 last_busy: runtime::now(),
+                silent: false,
                 ended: false,
             }),
             this: Weak::clone(this),
@@ -108,9 +118,16 @@ impl Live {
         &self.tally
     }
 
-    /// Whether the session keeps events, so that its streams can be resumed.
-    pub(crate) fn has_logs(&self) -> bool {
-        self.logs.is_some()
+    /// Whether it is a session, and not what stands for one.
+    pub(crate) fn is_session(&self) -> bool {
+        !matches!(self.ground, Ground::Passing)
+    }
+
+    fn logs(&self) -> Option<&Logs> {
+        match &self.ground {
+            Ground::Logs(logs) => Some(logs),
+            Ground::Pipe(_) | Ground::Passing => None,
+        }
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -119,7 +136,15 @@ impl Live {
 
     /// A handle for handlers; `None` without sessions.
     pub(crate) fn handle(&self) -> Option<SessionHandle> {
-        self.has_logs().then(|| SessionHandle::new(self.id.clone(), self.channel(), Arc::clone(&self.caller)))
+        self.is_session()
+            .then(|| SessionHandle::new(self.id.clone(), self.channel(), Arc::clone(&self.caller)))
+    }
+
+    /// A context for what belongs to no call.
+    pub(crate) fn context(&self) -> Context {
+        // The session's own channel needs no number: it knows no calls.
+        let no = CallNo(0);
+        CallScope::new(self.channel(), no, Arc::clone(&self.caller), self.handle(), None, None).context()
     }
 
     fn channel(&self) -> Arc<dyn Channel> {
@@ -128,11 +153,17 @@ impl Live {
 
     // Streams
 
-    /// The log of a new stream; `None` without sessions.
-    pub(crate) fn open_log(&self, no: StreamNo) -> Option<Arc<Stream>> {
-        let stream = self.make_stream(no)?;
-        self.keep_stream(no, &stream);
-        Some(stream)
+    /// What carries the messages of a new stream: a log of its own, the pipe, or a queue.
+    pub(crate) fn open_outlet(&self, no: StreamNo) -> Outlet {
+        match &self.ground {
+            Ground::Pipe(pipe) => Outlet::Pipe(Arc::clone(pipe)),
+            Ground::Passing => Outlet::Queue(Queue::new()),
+            Ground::Logs(logs) => {
+                let stream = self.make_stream(no, logs.clone());
+                self.keep_stream(no, &stream);
+                Outlet::Log(stream)
+            }
+        }
     }
 
     /// Remembers a stream that is in use, so that it hears of the session's end, also when that has come.
@@ -155,19 +186,19 @@ impl Live {
 
     /// A stream that is over, of which only the log is left.
     pub(crate) fn reopen_stream(&self, no: StreamNo, head: u64) -> Option<Arc<Stream>> {
-        let logs = self.logs.clone()?;
+        let logs = self.logs()?.clone();
         let tag = self.session(|session| session.cursor(no, 0).tag);
         let stream = Stream::reopen(self.stream_key(no), tag, head, logs, Arc::clone(&self.tally));
         self.keep_stream(no, &stream);
         Some(stream)
     }
 
-    /// The standalone stream. `None` without sessions.
+    /// The standalone stream. `None` where there are no streams.
     pub(crate) fn standalone(&self) -> Option<Arc<Stream>> {
         if let Some(stream) = &self.core.locked().standalone {
             return Some(Arc::clone(stream));
         }
-        let stream = self.make_stream(StreamNo::STANDALONE)?;
+        let stream = self.make_stream(StreamNo::STANDALONE, self.logs()?.clone());
         let mut core = self.core.locked();
         let stream = Arc::clone(core.standalone.get_or_insert(stream));
         let ended = core.ended;
@@ -178,23 +209,45 @@ impl Live {
         Some(stream)
     }
 
+    /// What carries messages that belong to no call. `None` without sessions.
+    fn standalone_outlet(&self) -> Option<Outlet> {
+        match &self.ground {
+            Ground::Logs(_) => self.standalone().map(Outlet::Log),
+            Ground::Pipe(pipe) => Some(Outlet::Pipe(Arc::clone(pipe))),
+            Ground::Passing => None,
+        }
+    }
+
+    /// What carries the messages of a call that runs or just ended.
+    fn running_outlet(&self, no: StreamNo) -> Option<Outlet> {
+        match &self.ground {
+            Ground::Pipe(pipe) => Some(Outlet::Pipe(Arc::clone(pipe))),
+            Ground::Logs(_) | Ground::Passing => self.running_stream(no).map(Outlet::Log),
+        }
+    }
+
     pub(crate) fn stream_key(&self, no: StreamNo) -> StreamKey {
         StreamKey { session: self.id.clone(), stream: no.0 }
     }
 
     pub(crate) fn store(&self) -> Option<&Arc<dyn EventStore>> {
-        self.logs.as_ref().map(|logs| &logs.store)
+        self.logs().map(|logs| &logs.store)
     }
 
-    fn make_stream(&self, no: StreamNo) -> Option<Arc<Stream>> {
-        let logs = self.logs.clone()?;
+    fn make_stream(&self, no: StreamNo, logs: Logs) -> Arc<Stream> {
         let tag = self.session(|session| session.cursor(no, 0).tag);
-        Some(Stream::new(self.stream_key(no), tag, logs, Arc::clone(&self.tally)))
+        Stream::new(self.stream_key(no), tag, logs, Arc::clone(&self.tally))
     }
 
     fn standalone_is_open(&self) -> bool {
         let standalone = self.core.locked().standalone.clone();
         standalone.is_some_and(|stream| stream.is_read())
+    }
+
+    /// How many of its streams a connection reads.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn streams_read(&self) -> usize {
+        self.open_streams().iter().filter(|stream| stream.is_read()).count()
     }
 
     fn open_streams(&self) -> Vec<Arc<Stream>> {
@@ -270,122 +323,13 @@ impl Live {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    // Asking
-
-    /// Asks the client: `outlet` gives the stream of the call's POST when it is needed.
-    pub(crate) fn open_ask(
-        &self,
-        call: Option<CallNo>,
-        question: &QuestionBody,
-        roads: Roads,
-        no_route: impl FnOnce(NoRoute) -> AskError,
-        outlet: impl FnOnce() -> Option<Outlet>,
-    ) -> Result<AskNo, AskError> {
-        let mut core = self.core.locked();
-        if core.ended {
-            return Err(AskError::call_over());
-        }
-        let asked = core.session.handle_ask(runtime::now(), call, question.kind, roads, question.patience);
-        let ask = asked.map_err(|refused| refusal(refused, self.revision, no_route))?;
-        core.asks.push(OpenAsk { no: ask.no, answer: None, waker: None });
-        drop(core);
-
-        let mut message = BytesMut::new();
-        if let Err(why) = write_question(&mut message, self.revision, ask.no, &question.request) {
-            self.drop_ask(ask.no);
-            return Err(AskError::not_capable(why));
-        }
-        let largest = self.logs.as_ref().map_or(usize::MAX, |logs| logs.largest_event);
-        if message.len() + EVENT_OVERHEAD > largest {
-            self.close_ask(ask.no);
-            return Err(AskError::unusable(format!(
-                "it has {} bytes, and {largest} is the most",
-                message.len()
-            )));
-        }
-        let sent = match ask.route {
-            Route::Standalone => self
-                .standalone()
-                .is_some_and(|stream| stream.send(Weight::KEPT, |out| out.extend_from_slice(&message))),
-            Route::Post(_) => outlet().is_some_and(|outlet| outlet.send(Weight::KEPT, &message)),
-            Route::Nowhere(_) => false,
-        };
-        if !sent {
-            self.drop_ask(ask.no);
-            return Err(AskError::call_over());
-        }
-        Ok(ask.no)
-    }
-
-    pub(crate) fn poll_ask(&self, no: AskNo, cx: &task::Context<'_>) -> Poll<Result<Raw, AskError>> {
-        let mut core = self.core.locked();
-        let Some(at) = core.asks.iter().position(|ask| ask.no == no) else {
-            return Poll::Ready(Err(AskError::call_over()));
-        };
-        match core.asks[at].answer.is_some() {
-            true => Poll::Ready(core.asks.swap_remove(at).answer.expect("it was just seen")),
-            false => {
-                core.asks[at].waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    pub(crate) fn ask_deadline(&self, no: AskNo) -> Option<Instant> {
-        self.core.locked().session.ask_deadline(no)
-    }
-
-    /// Gives up the asks whose time is up, whichever calls they belong to.
-    pub(crate) fn expire_asks(&self, now: Instant) {
-        let mut core = self.core.locked();
-        let expired = core.session.handle_timeout(now);
-        let wakers = core.give_up(&expired, &AskError::timed_out());
-        drop(core);
-        expired.iter().for_each(|ask| self.take_back(ask, "no answer came in time"));
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// Nobody waits for this answer any more.
-    pub(crate) fn close_ask(&self, no: AskNo) {
-        if let Some(ask) = self.drop_ask(no) {
-            self.take_back(&ask, "the question is withdrawn");
-        }
-    }
-
-    fn drop_ask(&self, no: AskNo) -> Option<Expired> {
-        let mut core = self.core.locked();
-        core.asks.retain(|ask| ask.no != no);
-        core.session.handle_abandon(no)
-    }
-
-    /// Tells the client that a request of ours needs no answer any more
-    /// ([cancellation](https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/cancellation)).
-    fn take_back(&self, ask: &Expired, reason: &str) {
-        let params = CancelledParams::new(ask.ask.request_id()).with_reason(reason.to_owned());
-        let mut message = BytesMut::new();
-        if jsonrpc::write_notification(&mut message, "notifications/cancelled", Some(&params)).is_err() {
-            return;
-        }
-        let stream = match ask.route {
-            Route::Standalone => self.standalone(),
-            Route::Post(no) => self.running_stream(no),
-            Route::Nowhere(_) => None,
-        };
-        if let Some(stream) = stream {
-            stream.send(Weight::DROPPABLE, |out| out.extend_from_slice(&message));
-        }
-    }
-
     // Life and end
 
     /// Sends a notification that belongs to no call, at once. False where there is no standalone stream.
-    pub(crate) fn notify(&self, method: &str, params: Option<&Raw>) -> bool {
+    fn notify(&self, method: &str, params: Option<&Raw>) -> bool {
         let sent = !self.is_ended()
-            && self.standalone().is_some_and(|stream| {
-                stream.send(Weight::DROPPABLE, |out| {
-                    // Raw JSON is JSON already: writing it cannot fail.
-                    let _ = jsonrpc::write_notification(out, method, params);
-                })
+            && self.standalone_outlet().is_some_and(|outlet| {
+                outlet.send_with(Weight::DROPPABLE, |out| write_note(out, Note::Custom { method, params }))
             });
         if !sent {
             self.tally.notifications_undeliverable.add_one();
@@ -393,7 +337,23 @@ impl Live {
         sent
     }
 
-    pub(crate) fn is_subscribed(&self, uri: &str) -> bool {
+    /// Sends a notification to this session if it is one of those that are meant: with `resource`, subscribed to it, and
+    /// taken by `choose`. Whether it was sent.
+    pub(crate) fn broadcast(
+        &self,
+        resource: Option<&str>,
+        choose: &dyn Fn(&SessionInfo<'_>) -> bool,
+        method: &str,
+        params: Option<&Raw>,
+    ) -> bool {
+        if resource.is_some_and(|uri| !self.is_subscribed(uri)) {
+            return false;
+        }
+        let Some(handle) = self.handle() else { return false };
+        choose(&SessionInfo { handle: &handle, caller: &self.caller }) && self.notify(method, params)
+    }
+
+    fn is_subscribed(&self, uri: &str) -> bool {
         self.core.locked().session.is_subscribed(uri)
     }
 
@@ -436,6 +396,17 @@ impl Live {
         }
     }
 
+    /// Nothing more comes from the client: what is asked gets no answer, and calls may finish.
+    pub(crate) fn fall_silent(&self) {
+        let mut core = self.core.locked();
+        core.silent = true;
+        let open: Vec<AskNo> = core.asks.iter().map(|ask| ask.no).collect();
+        let wakers: Vec<Waker> =
+            open.into_iter().filter_map(|ask| core.settle_ask(ask, Err(AskError::call_over()))).collect();
+        drop(core);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// The session is over: its calls are dropped, its asks fail, its connections close. False when it was over before.
     pub(crate) fn end(&self) -> bool {
         let mut core = self.core.locked();
@@ -458,20 +429,7 @@ impl Live {
     }
 }
 
-impl Core {
-    /// The answer to an ask is there (or will never be): whom to wake.
-    fn settle_ask(&mut self, no: AskNo, answer: Result<Raw, AskError>) -> Option<Waker> {
-        let ask = self.asks.iter_mut().find(|ask| ask.no == no)?;
-        ask.answer = Some(answer);
-        ask.waker.take()
-    }
-
-    fn give_up(&mut self, expired: &[Expired], error: &AskError) -> Vec<Waker> {
-        expired.iter().filter_map(|ask| self.settle_ask(ask.ask, Err(error.clone()))).collect()
-    }
-}
-
-/// What a handler sends outside any call goes to the standalone stream.
+/// What a handler sends outside any call goes to the standalone stream, or down the pipe.
 impl Channel for Live {
     fn poll_notify(
         &self,
@@ -482,8 +440,8 @@ impl Channel for Live {
         if self.is_ended() {
             return Poll::Ready(Err(CallOver));
         }
-        match self.standalone() {
-            Some(stream) => stream.poll_send(|out| write_note(out, note), cx),
+        match self.standalone_outlet() {
+            Some(outlet) => outlet.poll_send(|out| write_note(out, note), cx),
             None => Poll::Ready(Err(CallOver)),
         }
     }
@@ -526,47 +484,3 @@ pub(crate) fn write_note(out: &mut BytesMut, note: Note<'_>) {
         Note::Custom { method, params } => jsonrpc::write_notification(out, method, params),
     };
 }
-
-/// Writes a question. It carries its id as progress token, so that the client can say how far it is, and the wait goes
-/// on meanwhile.
-fn write_question(
-    out: &mut BytesMut,
-    revision: Revision,
-    no: AskNo,
-    request: &AskRequest,
-) -> Result<(), String> {
-    let id: RequestId = no.request_id();
-    match request {
-        AskRequest::Mcp(request) => {
-            let mut request = request.clone();
-            if let Ok(meta) = Meta::new().with("progressToken", &id) {
-                match &mut *request {
-                    ServerRequest::CreateMessage(params) => params.meta = Some(meta),
-                    ServerRequest::Elicit(ElicitParams::Form(params)) => params.meta = Some(meta),
-                    ServerRequest::Elicit(ElicitParams::Url(params)) => params.meta = Some(meta),
-                    _ => {}
-                }
-            }
-            revision.write_server_request(out, &id, &mut request).map_err(|error| error.to_string())
-        }
-        AskRequest::Custom { method, params } => {
-            jsonrpc::write_request(out, &id, method, params).map_err(|error| error.to_string())
-        }
-    }
-}
-
-fn refusal(refused: AskRefused, revision: Revision, no_route: impl FnOnce(NoRoute) -> AskError) -> AskError {
-    match refused {
-        AskRefused::NotInRevision => {
-            AskError::not_capable(format!("revision {} does not have this request", revision.date()))
-        }
-        AskRefused::NotCapable { capability } => {
-            AskError::not_capable(format!("it did not declare the capability `{capability}`"))
-        }
-        AskRefused::NoRoute(why) => no_route(why),
-        AskRefused::TooManyAsks { limit } => AskError::too_many(limit),
-    }
-}
-
-/// What the id line of an event and its place in the log add to a message, at most.
-const EVENT_OVERHEAD: usize = 256;

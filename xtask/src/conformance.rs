@@ -2,13 +2,12 @@
 
 use crate::node::Node;
 use crate::scenario::{self, Checks, Scenario, Verdict};
+use crate::server::{self, Server};
 use crate::sh::{self, Group, Result};
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,9 +35,6 @@ const JOBS: usize = 2;
 /// The suite ends a scenario by itself after 30 s; this is for a suite that hangs.
 const SCENARIO_LIMIT: Duration = Duration::from_secs(60);
 
-/// A debug build listens in milliseconds, also on a busy machine.
-const START_LIMIT: Duration = Duration::from_secs(30);
-
 /// What the command line chose.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Options {
@@ -61,10 +57,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     match &options.url {
         Some(url) => suite.run_revisions(url, &suite.out.join("url"), &[], &mut total)?,
         None => {
-            let program = build_server(root)?;
+            let program = server::build(root, "throughline-conformance", "conformance-server")?;
             for mode in &RESPONSE_MODES {
                 let out = suite.out.join(mode.name);
-                let mut server = Server::start(&program, mode.name, &out.join("conformance-server.log"))?;
+                let mut server = start_server(&program, mode.name, &out.join("conformance-server.log"))?;
                 println!("response mode {}", mode.name);
                 suite.run_revisions(&server.url, &out, mode.floors, &mut total)?;
                 server.check_running()?;
@@ -250,72 +246,16 @@ fn print_scenario(scenario: &Scenario, verdict: &Verdict, known: bool, checks: &
     println!("  {word:5} {:40} {counts}, {seconds:.1} s{lines}", scenario.name);
 }
 
-/// Our server under test, which ends with this value.
-struct Server {
-    group: Group,
-    url: String,
-    log: PathBuf,
-}
-
-impl Server {
-    /// Starts the server on a free port and reads the address that it prints as its first line:
-    /// `listening on http://127.0.0.1:PORT/mcp`.
-    fn start(program: &Path, response_mode: &str, log: &Path) -> Result<Server> {
-        let mut command = Command::new(program);
-        command.args(["--listen", "127.0.0.1:0", "--response-mode", response_mode]);
-        command.stdout(Stdio::piped()).stderr(sh::create(log)?);
-        let mut stdout = None;
-        let mut group = Group::start(&mut command, |child| stdout = child.stdout.take())?;
-        let stdout = stdout.expect("the server's standard output is piped");
-        let (tell, line) = channel();
-        std::thread::spawn(move || {
-            let mut stdout = BufReader::new(stdout);
-            let mut first = String::new();
-            let _ = stdout.read_line(&mut first);
-            let _ = tell.send(first);
-            // Whatever else it prints is read, so that it never waits for a full pipe.
-            let _ = std::io::copy(&mut stdout, &mut std::io::sink());
-        });
-        let first = line.recv_timeout(START_LIMIT).unwrap_or_default();
-        let Some(url) = parse_address(&first) else {
-            let ended =
-                group.wait(Duration::ZERO)?.map_or("it still runs".to_owned(), |s| format!("it ended: {s}"));
-            let wanted = "`listening on http://127.0.0.1:PORT/mcp`";
-            return Err(format!(
-                "conformance-server's first line must be {wanted} but is {first:?} ({ended})\n{}",
-                sh::tail(log, 20)
-            ));
-        };
-        Ok(Server { group, url: url.to_owned(), log: log.to_owned() })
-    }
-
-    /// A server that ended during the run is a failure, whatever the scenarios say.
-    fn check_running(&mut self) -> Result<()> {
-        match self.group.wait(Duration::ZERO)? {
-            None => Ok(()),
-            Some(status) => Err(format!("conformance-server ended: {status}\n{}", sh::tail(&self.log, 20))),
-        }
-    }
+/// Starts our server on a free port.
+fn start_server(program: &Path, response_mode: &str, log: &Path) -> Result<Server> {
+    let mut command = Command::new(program);
+    command.args(["--listen", "127.0.0.1:0", "--response-mode", response_mode]);
+    Server::start(&mut command, log, "listening on http://127.0.0.1:PORT/mcp", parse_address)
 }
 
 /// The address in the server's first line.
 fn parse_address(line: &str) -> Option<&str> {
-    line.trim_end().strip_prefix("listening on ").filter(|url| url.starts_with("http://"))
-}
-
-/// Builds the server and asks cargo where it put the binary.
-fn build_server(root: &Path) -> Result<PathBuf> {
-    const NAME: &str = "conformance-server";
-    let mut build = sh::cargo(root);
-    build.args(["build", "--locked", "-p", "throughline-conformance", "--bin", NAME]);
-    sh::run(&mut build)?;
-    let messages = sh::capture(build.arg("--message-format=json"))?;
-    let executable = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let ours = message["target"]["name"] == NAME;
-        ours.then(|| message["executable"].as_str().map(PathBuf::from))?
-    });
-    executable.ok_or_else(|| format!("cargo did not say where it put {NAME}"))
+    line.strip_prefix("listening on ").filter(|url| url.starts_with("http://"))
 }
 
 #[cfg(test)]
@@ -324,8 +264,8 @@ mod tests {
 
     #[test]
     fn the_address_is_what_follows_listening_on() {
-        assert_eq!(parse_address("listening on http://127.0.0.1:80/mcp\n"), Some("http://127.0.0.1:80/mcp"));
-        assert_eq!(parse_address("http://127.0.0.1:80/mcp\n"), None);
+        assert_eq!(parse_address("listening on http://127.0.0.1:80/mcp"), Some("http://127.0.0.1:80/mcp"));
+        assert_eq!(parse_address("http://127.0.0.1:80/mcp"), None);
         assert_eq!(parse_address(""), None);
     }
 

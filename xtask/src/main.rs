@@ -1,12 +1,16 @@
 //! The project's tasks: `cargo xtask --help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks on its streams")]
 
+mod browser;
+mod clients;
 mod conformance;
 mod layout;
 mod node;
 mod purity;
+mod python;
 mod scenario;
 mod schemas;
+mod server;
 mod sh;
 mod test;
 
@@ -19,15 +23,23 @@ usage: cargo xtask <task> [options]
 
 tasks:
   test [--fast]              everything that continuous integration checks, in order; the first
-                             failure stops. --fast leaves out the conformance suite
+                             failure stops. --fast leaves out the conformance suite, the
+                             clients and the browser
   conformance [--only NAME] [--url URL]
                              the official conformance suite against our conformance-server.
                              --only: the scenario of this name, or those whose name holds it
                              --url: a server that already runs, e.g. http://127.0.0.1:8001/mcp
+  clients [--only NAME] [--transport http|stdio]
+                             public clients of others (two lines of the TypeScript SDK, the Python
+                             SDK, the Inspector) against the demo of the binary `throughline`.
+                             --only: the client of this name
+  browser                    the example `dashboard` in a headless Chromium: a page of another
+                             origin sees a metric change
   bench [ARGS]               the benchmarks, in release mode; ARGS are theirs (try --help)
   help                       this text
 
-It installs npm packages from conformance/package-lock.json by itself and says what else is missing.
+It installs the npm packages and the Python packages that conformance/ and conformance/clients/ pin by itself and says
+what else is missing.
 ";
 
 /// A task and its options.
@@ -36,6 +48,8 @@ enum Task {
     Help,
     Test { fast: bool },
     Conformance(conformance::Options),
+    Clients(clients::Options),
+    Browser,
     Bench(Vec<String>),
 }
 
@@ -45,11 +59,12 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
     match task.as_str() {
         "help" | "--help" | "-h" => return Ok(Task::Help),
         "bench" => return Ok(Task::Bench(args.collect())),
-        "test" | "conformance" => {}
+        "test" | "conformance" | "clients" | "browser" => {}
         other => return Err(format!("there is no task `{other}`: see `cargo xtask --help`")),
     }
     let mut fast = false;
     let mut options = conformance::Options::default();
+    let mut clients = clients::Options::default();
     while let Some(arg) = args.next() {
         let (name, attached) = match arg.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -64,10 +79,17 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
             ("test", "--fast") if attached.is_none() => fast = true,
             ("conformance", "--only") => options.only = Some(value()?),
             ("conformance", "--url") => options.url = Some(value()?),
+            ("clients", "--only") => clients.only = Some(value()?),
+            ("clients", "--transport") => clients.transport = Some(value()?.parse()?),
             _ => return Err(format!("`{task}` does not take `{arg}`: see `cargo xtask --help`")),
         }
     }
-    Ok(if task == "test" { Task::Test { fast } } else { Task::Conformance(options) })
+    Ok(match task.as_str() {
+        "test" => Task::Test { fast },
+        "clients" => Task::Clients(clients),
+        "browser" => Task::Browser,
+        _ => Task::Conformance(options),
+    })
 }
 
 fn main() -> ExitCode {
@@ -81,6 +103,8 @@ fn main() -> ExitCode {
             }
             Task::Test { fast } => test::run(&root, fast),
             Task::Conformance(options) => conformance::run(&root, &options),
+            Task::Clients(options) => clients::run(&root, &options),
+            Task::Browser => browser::run(&root),
             Task::Bench(args) => {
                 let fixed = ["run", "--release", "--locked", "-p", "throughline-benches", "--"];
                 sh::run(sh::cargo(&root).args(fixed).args(args))
@@ -111,6 +135,10 @@ mod tests {
         assert_eq!(parsed("test --fast"), Ok(Task::Test { fast: true }));
         let both = conformance::Options { only: Some("ping".into()), url: Some("http://[::1]/?a=b".into()) };
         assert_eq!(parsed("conformance --only ping --url=http://[::1]/?a=b"), Ok(Task::Conformance(both)));
+        let clients =
+            clients::Options { only: Some("python".into()), transport: Some(clients::Transport::Stdio) };
+        assert_eq!(parsed("clients --only python --transport stdio"), Ok(Task::Clients(clients)));
+        assert_eq!(parsed("browser"), Ok(Task::Browser));
         assert_eq!(parsed("bench --help x"), Ok(Task::Bench(vec!["--help".into(), "x".into()])));
     }
 
@@ -119,6 +147,8 @@ mod tests {
         assert!(parsed("tset").unwrap_err().contains("`tset`"));
         assert!(parsed("test --fats").unwrap_err().contains("`--fats`"));
         assert!(parsed("test --fast=1").unwrap_err().contains("`--fast=1`"));
+        assert!(parsed("clients --transport sse").unwrap_err().contains("`sse`"));
+        assert!(parsed("clients --url x").unwrap_err().contains("`--url`"));
         assert!(parsed("conformance --only").unwrap_err().contains("needs a value"));
         assert!(parsed("conformance --only=").unwrap_err().contains("needs a value"));
     }

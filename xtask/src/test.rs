@@ -1,11 +1,11 @@
 //! Everything that continuous integration checks, in order; the first failure stops.
 
 use crate::sh::{self, Result};
-use crate::{conformance, layout, purity, schemas};
+use crate::{browser, clients, conformance, layout, purity, schemas};
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the steps. `fast`: without the conformance suite.
+/// Runs the steps. `fast`: without the conformance suite and the clients of others.
 pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
     let cargo = |args: &[&str]| {
         let mut command = sh::cargo(root);
@@ -19,7 +19,7 @@ pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
         steps.missing("valgrind is missing: `cargo xtask bench` cannot count instructions without it".into());
     }
     let test = |args: &[&str]| {
-        let mut command = cargo(&["test", "--locked", "--workspace"]);
+        let mut command = cargo(&["test", "--locked", "--workspace", "--all-features"]);
         command.args(args);
         if let Some(folder) = &schemas.folder {
             command.env(schemas::VARIABLE, folder);
@@ -30,7 +30,16 @@ pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
     steps.step("fmt", || sh::run(&mut cargo(&["fmt", "--all", "--check"])))?;
     steps.step("layout", || layout::check(root))?;
     steps.step("clippy", || {
-        sh::run(&mut cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        sh::run(&mut cargo(&[
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-features",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     })?;
     steps.step("purity", || purity::check_tree(root))?;
     if purity::has_bare_target() {
@@ -41,7 +50,7 @@ pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
     steps.step("test", || sh::run(&mut test(&["--lib", "--bins", "--tests", "--examples"])))?;
     steps.step("doc tests", || sh::run(&mut test(&["--doc"])))?;
     steps.step("doc", || {
-        let mut doc = cargo(&["doc", "--locked", "--workspace", "--no-deps"]);
+        let mut doc = cargo(&["doc", "--locked", "--workspace", "--all-features", "--no-deps"]);
         sh::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     if answers(&mut cargo(&["deny", "--version"])) {
@@ -52,9 +61,16 @@ pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
         steps.missing("cargo-deny is missing: licences and sources of dependencies are not checked (`cargo install --locked cargo-deny`)".into());
     }
     if fast {
-        steps.missing("--fast: the conformance suite is left out".into());
+        steps.missing(
+            "--fast: the conformance suite, the clients of others and the browser are left out".into(),
+        );
     } else {
         steps.step("conformance", || conformance::run(root, &conformance::Options::default()))?;
+        steps.step("clients", || clients::run(root, &clients::Options::default()))?;
+        match browser::missing() {
+            Some(sentence) => steps.missing(sentence),
+            None => steps.step("browser", || browser::run(root))?,
+        }
     }
 
     println!("\n{} steps passed in {:.0} s", steps.done, sh::seconds_since(steps.started));

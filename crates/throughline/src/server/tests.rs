@@ -583,3 +583,23 @@ async fn what_is_for_the_get_stream_waits_until_the_store_is_back() {
         read.match_indices(r#""number":"#).map(|(at, name)| &read[at + name.len()..][..1]).collect();
     assert_eq!(numbers, ["1", "2", "3"], "{read}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_is_not_blamed_for_a_store_that_is_down() {
+    let store = Moody::default();
+    let server = Server::new("t", "1");
+    let endpoint = StreamableHttp::builder(server.clone()).event_store(store.clone()).build();
+    let session = open(&endpoint, "2025-11-25").await;
+    let mut events = send(&endpoint, Method::GET, Some(&session), String::new()).await.into_body();
+    within(events.frame()).await.unwrap().unwrap();
+    store.fails.store(true, Ordering::SeqCst);
+    assert_eq!(server.notify_all("test/late", &serde_json::json!({})).unwrap(), 1);
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    store.fails.store(false, Ordering::SeqCst);
+    let mut read = String::new();
+    while !read.contains("test/late") {
+        let frame = within(events.frame()).await.expect("the stream goes on").unwrap();
+        read += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
+    }
+    assert_eq!(endpoint.counters().readers_detached, 0);
+}

@@ -398,7 +398,12 @@ impl Stream {
             drop(state);
             return self.await_no_reader();
         }
+        let waits_for_store = state.storing || state.retries;
         let Some(reader) = &mut state.reader else { return };
+        if waits_for_store && reader.behind_since.is_some() {
+            // What it has not taken is not there yet: its time begins when the store has it.
+            reader.behind_since = Some(now);
+        }
         if reader.behind_since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED) {
             let old = self.take_reader(&mut state);
             let senders = std::mem::take(&mut state.senders);

@@ -94,6 +94,16 @@ pub struct ErrorObject {
     pub data: Option<Raw>,
 }
 
+/// Why JSON does not have the shape that was asked for, without the position: it counts within a part of the message that
+/// its sender never saw by itself.
+pub fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((reason, _)) => reason.to_owned(),
+        None => text,
+    }
+}
+
 impl ErrorObject {
     /// An error without data.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> ErrorObject {

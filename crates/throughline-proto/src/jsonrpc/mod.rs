@@ -33,7 +33,7 @@ mod raw;
 mod str;
 mod write;
 
-pub use error::{ErrorCode, ErrorObject};
+pub use error::{ErrorCode, ErrorObject, reason};
 pub use id::{ProgressToken, RequestId};
 pub use line::{LineDecoder, LineTooLong};
 pub use message::{Frame, Malformed, Message, Notification, Request, Response};

@@ -7,7 +7,7 @@ use super::{
     ElicitParams, ElicitUrlParams, EmptyParams, GetPromptParams, InitializeParams, Method, PaginatedParams,
     ResourceParams, ServerCapabilities, SetLevelParams,
 };
-use crate::jsonrpc::{ErrorCode, ErrorObject, Raw};
+use crate::jsonrpc::{ErrorCode, ErrorObject, Raw, reason};
 
 macro_rules! requests {
     ($(#[$attr:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident($params:ty),)* }) => {
@@ -154,6 +154,9 @@ pub(super) fn parse_params<'a, T: Deserialize<'a>>(
         None => serde_json::from_str("{}"),
     }
     .map_err(|error| {
-        ErrorObject::new(ErrorCode::INVALID_PARAMS, format!("The params of {method} do not fit it: {error}"))
+        ErrorObject::new(
+            ErrorCode::INVALID_PARAMS,
+            format!("The params of {method} do not fit it: {}", reason(&error)),
+        )
     })
 }

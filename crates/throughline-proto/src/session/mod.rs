@@ -45,7 +45,7 @@ pub use route::{MessageKind, NoRoute, ProgressRoute, Roads, Route};
 
 use crate::jsonrpc::{
     ErrorCode, ErrorObject, Notification, Outline, ProgressToken, Raw, Request, RequestId, Response, Str,
-    meta_outline,
+    meta_outline, reason,
 };
 use crate::model::{
     Answer, CancelledParams, ClientCapabilities, Implementation, InitializeParams, InitializeResult,
@@ -670,6 +670,9 @@ fn parse_params<T: serde::de::DeserializeOwned>(
 ) -> Result<T, ErrorObject> {
     let text = params.map_or("{}", Raw::as_str);
     serde_json::from_str(text).map_err(|error| {
-        ErrorObject::new(ErrorCode::INVALID_PARAMS, format!("the params of `{method}` do not fit: {error}"))
+        ErrorObject::new(
+            ErrorCode::INVALID_PARAMS,
+            format!("the params of `{method}` do not fit: {}", reason(&error)),
+        )
     })
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use throughline_proto::jsonrpc::Raw;
+use throughline_proto::jsonrpc::{Raw, reason};
 use throughline_proto::model::ElicitSchema;
 
 /// Reads arguments into `T`. This *is* the validation.
@@ -19,14 +19,13 @@ pub(crate) fn parse<T: DeserializeOwned>(arguments: &Raw) -> Result<T, String> {
 fn explain<T: DeserializeOwned>(arguments: &Raw, first: &serde_json::Error) -> String {
     let mut text = serde_json::Deserializer::from_str(arguments.as_str());
     let (path, error) = match serde_path_to_error::deserialize::<_, T>(&mut text) {
-        Ok(_) => (String::from("."), first.to_string()),
-        Err(error) => (error.path().to_string(), error.inner().to_string()),
+        Ok(_) => (String::from("."), reason(first)),
+        Err(error) => (error.path().to_string(), reason(error.inner())),
     };
-    let reason = error.split(" at line ").next().unwrap_or(&error);
     if path == "." {
-        format!("the arguments do not fit: {reason}")
+        format!("the arguments do not fit: {error}")
     } else {
-        format!("the argument `{path}` does not fit: {reason}")
+        format!("the argument `{path}` does not fit: {error}")
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use throughline_proto::jsonrpc::{ErrorObject, Raw};
+use throughline_proto::jsonrpc::{ErrorObject, Raw, reason};
 use throughline_proto::model::{
     CreateMessageParams, CreateMessageResult, ElicitAction, ElicitFormParams, ElicitResult, ElicitSchema,
     ElicitUrlParams, EmptyParams, ListRootsResult, Root, ServerRequest,
@@ -92,7 +92,7 @@ impl<T: DeserializeOwned + Send + 'static> Question for Elicit<T> {
         let result = elicited(answer)?;
         let content =
             result.content.ok_or_else(|| AskError::unreadable("it was accepted without `content`"))?;
-        content.parse().map_err(|error| AskError::unreadable(error.to_string()))
+        content.parse().map_err(|error| AskError::unreadable(reason(&error)))
     }
 }
 
@@ -147,7 +147,7 @@ impl Question for Sample {
     }
 
     fn decode(&self, answer: &Raw) -> Result<CreateMessageResult, AskError> {
-        answer.parse().map_err(|error| AskError::unreadable(error.to_string()))
+        answer.parse().map_err(|error| AskError::unreadable(reason(&error)))
     }
 }
 
@@ -170,7 +170,7 @@ impl Question for Roots {
         answer
             .parse::<ListRootsResult>()
             .map(|result| result.roots)
-            .map_err(|error| AskError::unreadable(error.to_string()))
+            .map_err(|error| AskError::unreadable(reason(&error)))
     }
 }
 
@@ -431,7 +431,7 @@ impl std::error::Error for AskError {}
 
 /// The accepted form, or the refusal.
 fn elicited(answer: &Raw) -> Result<ElicitResult, AskError> {
-    let result: ElicitResult = answer.parse().map_err(|error| AskError::unreadable(error.to_string()))?;
+    let result: ElicitResult = answer.parse().map_err(|error| AskError::unreadable(reason(&error)))?;
     match result.action {
         ElicitAction::Accept => Ok(result),
         ElicitAction::Decline => Err(AskError(Kind::Declined)),

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use http::request::Parts;
 use serde::de::DeserializeOwned;
-use throughline_proto::jsonrpc::ErrorCode;
+use throughline_proto::jsonrpc::{ErrorCode, reason};
 
 use super::{Context, Needs, Principal, SessionHandle};
 use crate::error::{McpError, Result};
@@ -152,7 +152,9 @@ impl<T: DeserializeOwned + Send> Extract for Meta<T> {
     async fn extract(cx: &Context) -> Result<Self> {
         match cx.meta() {
             Ok(meta) => Ok(Self(meta)),
-            Err(error) => Err(McpError::invalid_params(format!("`_meta` does not fit: {error}")).into()),
+            Err(error) => {
+                Err(McpError::invalid_params(format!("`_meta` does not fit: {}", reason(&error))).into())
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use throughline_proto::jsonrpc::{Raw, Str};
+use throughline_proto::jsonrpc::{Raw, Str, reason};
 use throughline_proto::model::{
     Answer, CallToolResult, CompleteParams, CompleteResult, Completion, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PromptsCapability, Reference,
@@ -224,7 +224,8 @@ fn complete(tables: &Tables, call: &Call, caller: &Caller) -> Reply {
         Ok(params) => params,
         Err(error) => {
             return Reply::Ready(Err(McpError::invalid_params(format!(
-                "the params of `completion/complete` do not fit: {error}"
+                "the params of `completion/complete` do not fit: {}",
+                reason(&error)
             ))));
         }
     };
@@ -309,7 +310,10 @@ fn target<'a>(call: &'a Call, member: &str) -> Result<&'a Str, McpError> {
 fn prompt_arguments(call: &Call) -> Result<Vec<(String, String)>, McpError> {
     let Some(arguments) = &call.arguments else { return Ok(Vec::new()) };
     let arguments: BTreeMap<String, String> = arguments.parse().map_err(|error| {
-        McpError::invalid_params(format!("the arguments of a prompt are an object of texts: {error}"))
+        McpError::invalid_params(format!(
+            "the arguments of a prompt are an object of texts: {}",
+            reason(&error)
+        ))
     })?;
     Ok(arguments.into_iter().collect())
 }

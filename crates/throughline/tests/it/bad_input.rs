@@ -81,13 +81,13 @@ async fn params_that_do_not_fit_their_method() {
     insta::assert_snapshot!(error("tools/call", json!({ "name": "echo", "_meta": 5 })).await, @r#"{"code":-32602,"message":"The member \"_meta\" must be an object."}"#);
     insta::assert_snapshot!(error("tools/call", json!({ "name": "echo", "_meta": { "progressToken": 1.5 } })).await, @r#"{"code":-32602,"message":"`_meta.progressToken` must be a text or a whole number"}"#);
     insta::assert_snapshot!(error("prompts/get", json!({ "name": "nobody" })).await, @r#"{"code":-32602,"message":"there is no prompt `nobody`; `prompts/list` names those there are"}"#);
-    insta::assert_snapshot!(error("prompts/get", json!({ "name": "greet", "arguments": { "a": 5 } })).await, @r#"{"code":-32602,"message":"the arguments of a prompt are an object of texts: invalid type: integer `5`, expected a string at line 1 column 6"}"#);
+    insta::assert_snapshot!(error("prompts/get", json!({ "name": "greet", "arguments": { "a": 5 } })).await, @r#"{"code":-32602,"message":"the arguments of a prompt are an object of texts: invalid type: integer `5`, expected a string"}"#);
     insta::assert_snapshot!(error("resources/read", json!({})).await, @r#"{"code":-32602,"message":"the params of `resources/read` need a text `uri`"}"#);
     insta::assert_snapshot!(error("resources/read", json!({ "uri": "it://nothing" })).await, @r#"{"code":-32002,"data":{"uri":"it://nothing"},"message":"there is no resource with this URI; `resources/list` names those there are"}"#);
-    insta::assert_snapshot!(error("resources/subscribe", json!({})).await, @r#"{"code":-32602,"message":"the params of `resources/subscribe` do not fit: missing field `uri` at line 1 column 2"}"#);
+    insta::assert_snapshot!(error("resources/subscribe", json!({})).await, @r#"{"code":-32602,"message":"the params of `resources/subscribe` do not fit: missing field `uri`"}"#);
     insta::assert_snapshot!(error("tools/list", json!({ "cursor": "nonsense" })).await, @r#"{"code":-32602,"message":"this `cursor` is none of ours; start again without one"}"#);
-    insta::assert_snapshot!(error("logging/setLevel", json!({ "level": "loud" })).await, @r#"{"code":-32602,"message":"the params of `logging/setLevel` do not fit: unknown variant `loud`, expected one of `debug`, `info`, `notice`, `warning`, `error`, `critical`, `alert`, `emergency` at line 1 column 15"}"#);
-    insta::assert_snapshot!(error("completion/complete", json!({ "ref": { "type": "ref/prompt", "name": "greet" } })).await, @r#"{"code":-32602,"message":"the params of `completion/complete` do not fit: missing field `argument` at line 1 column 44"}"#);
+    insta::assert_snapshot!(error("logging/setLevel", json!({ "level": "loud" })).await, @r#"{"code":-32602,"message":"the params of `logging/setLevel` do not fit: unknown variant `loud`, expected one of `debug`, `info`, `notice`, `warning`, `error`, `critical`, `alert`, `emergency`"}"#);
+    insta::assert_snapshot!(error("completion/complete", json!({ "ref": { "type": "ref/prompt", "name": "greet" } })).await, @r#"{"code":-32602,"message":"the params of `completion/complete` do not fit: missing field `argument`"}"#);
     insta::assert_snapshot!(error("no/such/method", json!({})).await, @r#"{"code":-32601,"message":"this server has no method `no/such/method`"}"#);
     insta::assert_snapshot!(error("initialize", json!({})).await, @r#"{"code":-32600,"message":"this session is initialized already; send `initialize` without a session id to open another"}"#);
     assert_still_serves(&wire).await;
@@ -114,7 +114,7 @@ async fn an_initialize_that_is_refused_opens_nothing() {
     let wire = Wire::new(&endpoint);
     let answer = wire.post(request(1, "initialize", json!({ "protocolVersion": 5 }))).send().await;
     assert_eq!((answer.status(), answer.header("mcp-session-id")), (200, ""));
-    insta::assert_snapshot!(answer.json().await["error"], @r#"{"code":-32602,"message":"the params of `initialize` do not fit: invalid type: integer `5`, expected a string at line 1 column 20"}"#);
+    insta::assert_snapshot!(answer.json().await["error"], @r#"{"code":-32602,"message":"the params of `initialize` do not fit: invalid type: integer `5`, expected a string"}"#);
     assert_eq!((endpoint.sessions(), endpoint.counters().sessions_opened), (0, 0));
 }
 

@@ -1,6 +1,6 @@
 //! What must hold when clients drop, sessions end and stores fail at the wrong moment.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +11,10 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
+use super::backlog::Backlog;
+use super::live::Logs;
+use super::stream::{Stream, Weight};
+use super::tail::Tail;
 use super::{ResponseBody, ResponseMode, StoreFailure, StreamableHttp};
 use crate::lock::Lock;
 use crate::store::{
@@ -602,4 +606,29 @@ async fn a_reader_is_not_blamed_for_a_store_that_is_down() {
         read += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
     }
     assert_eq!(endpoint.counters().readers_detached, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_to_a_stream_that_was_cut_finds_its_end() {
+    let backlog = Backlog::of_session(1 << 20, &Backlog::of_server(1 << 20));
+    let store = Arc::new(MemoryStore::default());
+    let logs = Logs {
+        store: Arc::clone(&store) as Arc<dyn EventStore>,
+        backlog: Arc::new(backlog),
+        largest_event: 1 << 20,
+        on_failure: StoreFailure::default(),
+    };
+    let key = StreamKey { session: SessionId::from("s"), stream: 1 };
+    let stream = Stream::new(key.clone(), 7, logs, Arc::default());
+    assert!(stream.send(Weight::DROPPABLE, |out| out.extend_from_slice(b"{}")));
+    // As when a session is released at a shutdown: the store keeps the event and knows of no end.
+    stream.cut();
+    let mut tail = Tail::new(stream, 0, Duration::from_secs(1));
+    let mut read = Vec::new();
+    while let Some(frame) = within(poll_fn(|cx| tail.poll_frame(cx))).await {
+        read.extend_from_slice(&frame);
+    }
+    assert_eq!(String::from_utf8(read).unwrap(), "id: 00000007-1-1\ndata: {}\n\n");
+    let page = store.read(&key, 0, ReadBudget::default()).await.unwrap();
+    assert!(!page.ended, "a cut is no end: whoever rebuilds the session goes on with the stream");
 }

@@ -49,6 +49,8 @@ struct State {
     head: u64,
     /// No event may follow.
     ended: bool,
+    /// It ended before its time: for the log it has no end, as whoever rebuilds the session may go on with it.
+    cut: bool,
     /// The store has taken something: until then it does not know the stream.
     known: bool,
     /// Up to here events were handed to a connection, this or an earlier one.
@@ -72,6 +74,13 @@ struct State {
     retries: bool,
     /// The store failed, and what follows goes around it.
     direct: Option<Direct>,
+}
+
+impl State {
+    /// Its last event was sent.
+    fn is_whole(&self) -> bool {
+        self.ended && !self.cut
+    }
 }
 
 /// What was sent ahead of the first reader.
@@ -289,7 +298,7 @@ impl Stream {
         let now = runtime::now();
         let mut state = self.state.locked();
         state.written = state.written.max(last.seq);
-        let (head, ended) = (state.head, state.ended);
+        let (head, ended) = (state.head, state.is_whole());
         let Some(reader) = state.reader.as_mut().filter(|reader| reader.number == number) else { return };
         let counted =
             events.iter().filter(|event| event.seq > reader.joined_at).map(Event::cost).sum::<usize>();
@@ -370,6 +379,7 @@ impl Stream {
     /// and whoever reads it, now or later, gets what is there and then its end.
     pub(crate) fn cut(&self) {
         let mut state = self.state.locked();
+        state.cut |= !state.ended;
         state.ended = true;
         state.known = true;
         state.close_next = Some(Closing::End);
@@ -510,7 +520,7 @@ impl Stream {
     }
 
     fn store_events(self: &Arc<Self>, mut state: MutexGuard<'_, State>, events: &[Event]) {
-        let batch = Append { events, written: state.written, ends: state.ended };
+        let batch = Append { events, written: state.written, ends: state.is_whole() };
         match self.store.append(&self.key, self.epoch, batch) {
             Soon::Now(Ok(())) => state.known = true,
             Soon::Now(Err(error)) => self.store_failed(state, events.to_vec(), &error),
@@ -522,7 +532,7 @@ impl Stream {
     /// stream goes to the store before, so the order holds.
     fn store_later(self: &Arc<Self>, mut state: MutexGuard<'_, State>, events: Vec<Event>, storing: Storing) {
         state.storing = true;
-        let ended_with_it = state.ended;
+        let ended_with_it = state.is_whole();
         drop(state);
         let stream = Arc::clone(self);
         runtime::spawn(async move {
@@ -534,7 +544,7 @@ impl Stream {
                 Err(error) => stream.store_failed(state, events, &error),
                 Ok(()) => {
                     state.known = true;
-                    if !state.queue.is_empty() || (state.ended && !ended_with_it) {
+                    if !state.queue.is_empty() || (state.is_whole() && !ended_with_it) {
                         stream.store_on(state);
                     } else {
                         drop(state);

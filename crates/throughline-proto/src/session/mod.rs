@@ -407,7 +407,7 @@ impl Session {
             "initialize" => {
                 return Begin::Fail(ErrorObject::new(
                     ErrorCode::INVALID_REQUEST,
-                    "this session is initialized already; send `initialize` without a session id to open another",
+                    "`initialize` opens a session, so it is sent alone and without a session id; send it so to open another",
                 ));
             }
             "logging/setLevel" if self.keeps.level => return self.set_level(request),

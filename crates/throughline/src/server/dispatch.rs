@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use serde_json::value::RawValue;
 use throughline_proto::jsonrpc::{
-    self, ErrorCode, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request, Str,
+    self, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request, Str,
 };
 use throughline_proto::session::{Begin, Effect, Session, StreamNo};
 
@@ -95,18 +95,12 @@ pub(crate) async fn run_batch(
     for entry in entries {
         match (entry, exchange) {
             (Ok(Message::Request(request)), Some(exchange)) => {
-                if request.method == "initialize" {
-                    let why = "`initialize` must not be part of a batch; send it alone";
-                    let error = ErrorObject::new(ErrorCode::INVALID_REQUEST, why);
-                    exchange.settle(slot, Some(&request.id), Err(error));
-                } else {
-                    let begun = live.handle_request(|session| {
-                        begin(session, stream, &request, jsonrpc::outline(request.params.as_ref()))
-                    });
-                    match permit(&begun.0) {
-                        Ok(permit) => run(handler, exchange, slot, request, begun, permit).await,
-                        Err(error) => exchange.settle(slot, Some(&request.id), Err(error)),
-                    }
+                let begun = live.handle_request(|session| {
+                    begin(session, stream, &request, jsonrpc::outline(request.params.as_ref()))
+                });
+                match permit(&begun.0) {
+                    Ok(permit) => run(handler, exchange, slot, request, begun, permit).await,
+                    Err(error) => exchange.settle(slot, Some(&request.id), Err(error)),
                 }
                 slot += 1;
             }

@@ -89,7 +89,7 @@ async fn params_that_do_not_fit_their_method() {
     insta::assert_snapshot!(error("logging/setLevel", json!({ "level": "loud" })).await, @r#"{"code":-32602,"message":"the params of `logging/setLevel` do not fit: unknown variant `loud`, expected one of `debug`, `info`, `notice`, `warning`, `error`, `critical`, `alert`, `emergency`"}"#);
     insta::assert_snapshot!(error("completion/complete", json!({ "ref": { "type": "ref/prompt", "name": "greet" } })).await, @r#"{"code":-32602,"message":"the params of `completion/complete` do not fit: missing field `argument`"}"#);
     insta::assert_snapshot!(error("no/such/method", json!({})).await, @r#"{"code":-32601,"message":"this server has no method `no/such/method`"}"#);
-    insta::assert_snapshot!(error("initialize", json!({})).await, @r#"{"code":-32600,"message":"this session is initialized already; send `initialize` without a session id to open another"}"#);
+    insta::assert_snapshot!(error("initialize", json!({})).await, @r#"{"code":-32600,"message":"`initialize` opens a session, so it is sent alone and without a session id; send it so to open another"}"#);
     assert_still_serves(&wire).await;
 }
 

@@ -98,7 +98,7 @@ async fn each_bad_entry_is_answered_by_itself() {
     assert_eq!(ids(answers), [1, 2, 3, 0, 4]);
     let codes: Vec<&Value> = answers.iter().map(|answer| &answer["error"]["code"]).collect();
     assert_eq!(codes, [&json!(-32600), &Value::Null, &json!(-32601), &json!(-32600), &json!(-32602)]);
-    insta::assert_snapshot!(answers[3]["error"]["message"].as_str().unwrap(), @"`initialize` must not be part of a batch; send it alone");
+    insta::assert_snapshot!(answers[3]["error"]["message"].as_str().unwrap(), @"`initialize` opens a session, so it is sent alone and without a session id; send it so to open another");
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,5 +75,6 @@ pub mod model;
 pub mod revision;
 pub mod session;
 pub mod sse;
+pub mod stateless;
 #[cfg(test)]
 pub(crate) mod testing;

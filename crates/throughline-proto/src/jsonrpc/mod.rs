@@ -30,6 +30,7 @@ mod message;
 mod outline;
 mod parse;
 mod raw;
+mod result_outline;
 mod str;
 mod write;
 
@@ -40,5 +41,7 @@ pub use message::{Frame, Malformed, Message, Notification, Request, Response};
 pub use outline::{MetaOutline, Outline, meta_outline, outline};
 pub use parse::{ParseLimits, parse};
 pub use raw::Raw;
+pub(crate) use result_outline::ResultOutline;
 pub use str::Str;
 pub use write::{end_line, write_error, write_notification, write_raw_result, write_request, write_result};
+pub(crate) use write::{write_result_with, write_value};

@@ -21,6 +21,35 @@ pub fn write_result<T: Serialize + ?Sized>(
     })
 }
 
+/// Appends a response whose result `result` writes.
+///
+/// # Errors
+///
+/// The writer's own; `out` then holds what it held before.
+pub(crate) fn write_result_with(
+    out: &mut BytesMut,
+    id: &RequestId,
+    result: impl FnOnce(&mut BytesMut) -> Result<(), serde_json::Error>,
+) -> Result<(), serde_json::Error> {
+    whole(out, |out| {
+        start_result(out, id);
+        result(out)
+    })
+}
+
+/// Appends a value that is no message by itself.
+///
+/// # Errors
+///
+/// When `value` has no JSON form; `out` then holds what it held before.
+pub(crate) fn write_value<T: Serialize + ?Sized>(
+    out: &mut BytesMut,
+    value: &T,
+) -> Result<(), serde_json::Error> {
+    let start = out.len();
+    json(out, value).inspect_err(|_| out.truncate(start))
+}
+
 /// Appends a response whose result is already JSON, as it is and without looking at it.
 pub fn write_raw_result(out: &mut BytesMut, id: &RequestId, result: &Raw) {
     start_result(out, id);

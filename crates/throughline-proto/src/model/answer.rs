@@ -3,9 +3,9 @@
 use serde::{Serialize, Serializer};
 
 use super::{
-    CallToolResult, CompleteResult, CreateMessageResult, ElicitResult, GetPromptResult, InitializeResult,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListRootsResult, ListToolsResult,
-    ReadResourceResult,
+    CacheScope, CallToolResult, CompleteResult, CreateMessageResult, DiscoverResult, ElicitResult,
+    GetPromptResult, InitializeResult, InputRequiredResult, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListRootsResult, ListToolsResult, ListenResult, Meta, ReadResourceResult,
 };
 use crate::jsonrpc::Raw;
 
@@ -55,6 +55,12 @@ answers! {
         ReadResource(ReadResourceResult),
         /// To `completion/complete`.
         Complete(CompleteResult),
+        /// To `server/discover`, in the modern era.
+        Discover(Box<DiscoverResult>),
+        /// To a request that its client has to send again with more, in the modern era.
+        InputRequired(Box<InputRequiredResult>),
+        /// To `subscriptions/listen`, when nothing more will come; in the modern era.
+        Listen(ListenResult),
     }
 }
 
@@ -74,6 +80,53 @@ answers! {
 impl From<InitializeResult> for Answer {
     fn from(result: InitializeResult) -> Answer {
         Answer::Initialize(Box::new(result))
+    }
+}
+
+impl From<DiscoverResult> for Answer {
+    fn from(result: DiscoverResult) -> Answer {
+        Answer::Discover(Box::new(result))
+    }
+}
+
+impl From<InputRequiredResult> for Answer {
+    fn from(result: InputRequiredResult) -> Answer {
+        Answer::InputRequired(Box::new(result))
+    }
+}
+
+impl Answer {
+    /// The place of what the result carries beside; `None` where it has no place of its own.
+    pub fn meta_mut(&mut self) -> Option<&mut Option<Meta>> {
+        Some(match self {
+            Answer::Empty | Answer::Custom(_) => return None,
+            Answer::Initialize(result) => &mut result.meta,
+            Answer::ListTools(result) => &mut result.meta,
+            Answer::CallTool(result) => &mut result.meta,
+            Answer::ListPrompts(result) => &mut result.meta,
+            Answer::GetPrompt(result) => &mut result.meta,
+            Answer::ListResources(result) => &mut result.meta,
+            Answer::ListResourceTemplates(result) => &mut result.meta,
+            Answer::ReadResource(result) => &mut result.meta,
+            Answer::Complete(result) => &mut result.meta,
+            Answer::Discover(result) => &mut result.meta,
+            Answer::InputRequired(result) => &mut result.meta,
+            Answer::Listen(result) => &mut result.meta,
+        })
+    }
+
+    /// The places of the cache hints; `None` for a result that cannot be kept. See
+    /// [cacheable results](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching#cacheable-results).
+    pub fn cache_mut(&mut self) -> Option<(&mut Option<u64>, &mut Option<CacheScope>)> {
+        Some(match self {
+            Answer::ListTools(result) => (&mut result.ttl_ms, &mut result.cache_scope),
+            Answer::ListPrompts(result) => (&mut result.ttl_ms, &mut result.cache_scope),
+            Answer::ListResources(result) => (&mut result.ttl_ms, &mut result.cache_scope),
+            Answer::ListResourceTemplates(result) => (&mut result.ttl_ms, &mut result.cache_scope),
+            Answer::ReadResource(result) => (&mut result.ttl_ms, &mut result.cache_scope),
+            Answer::Discover(result) => (&mut result.ttl_ms, &mut result.cache_scope),
+            _ => return None,
+        })
     }
 }
 

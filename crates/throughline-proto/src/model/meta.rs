@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::jsonrpc::{ProgressToken, Raw, Str};
+use crate::jsonrpc::{ProgressToken, Raw, RequestId, Str};
 
 /// The `_meta` of a message: names with any JSON as value, ordered by name; see
 /// [`_meta`](https://modelcontextprotocol.io/specification/2025-11-25/basic/index#_meta).
@@ -24,6 +24,25 @@ pub struct Meta(BTreeMap<Str, Raw>);
 const PROGRESS_TOKEN: &str = "progressToken";
 
 impl Meta {
+    /// The name under which a modern request says its protocol version; see
+    /// [per-request fields](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#_meta).
+    pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
+    /// The name under which a modern request says who its client is.
+    pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+
+    /// The name under which a modern request says what its client can do.
+    pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+
+    /// The name under which a modern request says from which level on it wants log messages.
+    pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+
+    /// The name under which a modern result says who the server is.
+    pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
+    /// The name under which what belongs to a `subscriptions/listen` says to which one: the id of that request.
+    pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
     /// A `_meta` without entries.
     #[must_use]
     pub fn new() -> Meta {
@@ -64,6 +83,20 @@ impl Meta {
     #[must_use]
     pub fn progress_token(&self) -> Option<ProgressToken> {
         self.get(PROGRESS_TOKEN)?.parse().ok()
+    }
+
+    /// Says to which `subscriptions/listen` the message belongs.
+    #[must_use]
+    pub fn with_subscription_id(mut self, id: &RequestId) -> Meta {
+        let id = Raw::new(id).expect("text and numbers have a JSON form");
+        self.insert(Str::from_static(Meta::SUBSCRIPTION_ID), id);
+        self
+    }
+
+    /// The `subscriptions/listen` to which the message belongs; `None` when it names none that can be.
+    #[must_use]
+    pub fn subscription_id(&self) -> Option<RequestId> {
+        self.get(Meta::SUBSCRIPTION_ID)?.parse().ok()
     }
 
     /// All entries, ordered by name.

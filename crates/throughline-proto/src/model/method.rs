@@ -71,6 +71,10 @@ methods! {
     Complete = "completion/complete",
     /// `logging/setLevel`
     SetLevel = "logging/setLevel",
+    /// `server/discover`: which revisions a server speaks, and what it can do.
+    Discover = "server/discover",
+    /// `subscriptions/listen`: be told of changes for as long as the answer takes.
+    Listen = "subscriptions/listen",
     /// `sampling/createMessage`: the server asks the client's model.
     CreateMessage = "sampling/createMessage",
     /// `roots/list`: the server asks for the client's roots.
@@ -95,6 +99,8 @@ methods! {
     ToolListChanged = "notifications/tools/list_changed",
     /// `notifications/prompts/list_changed`
     PromptListChanged = "notifications/prompts/list_changed",
+    /// `notifications/subscriptions/acknowledged`: a `subscriptions/listen` was taken on.
+    SubscriptionsAcknowledged = "notifications/subscriptions/acknowledged",
     /// `notifications/elicitation/complete`: the user has been where an elicitation sent them.
     ElicitationComplete = "notifications/elicitation/complete",
 }

@@ -14,13 +14,17 @@ mod wire;
 
 mod annotations;
 mod answer;
+mod cache;
 mod cancelled;
 mod capability;
+mod client;
 mod completion;
 mod content;
+mod discover;
 mod elicitation;
 mod icon;
 mod initialize;
+mod input_required;
 mod logging;
 mod meta;
 mod method;
@@ -32,20 +36,24 @@ mod request;
 mod resource;
 mod root;
 mod sampling;
+mod subscription;
 mod tool;
 
 pub use annotations::{Annotations, Role};
 pub use answer::{Answer, ClientAnswer};
+pub use cache::{CacheHints, CacheScope};
 pub use cancelled::CancelledParams;
 pub use capability::{
     Capability, ClientCapabilities, ElicitationCapability, PromptsCapability, ResourcesCapability,
     RootsCapability, SamplingCapability, ServerCapabilities, ToolsCapability,
 };
+pub use client::Client;
 pub use completion::{
     CompleteParams, CompleteResult, Completion, CompletionArgument, CompletionContext, PromptReference,
     Reference, ResourceTemplateReference,
 };
 pub use content::{AudioContent, Content, EmbeddedResource, ImageContent, TextContent};
+pub use discover::DiscoverResult;
 pub use elicitation::{
     BooleanSchema, ElicitAction, ElicitFormParams, ElicitParams, ElicitResult, ElicitSchema, ElicitUrlParams,
     ElicitationCompleteParams, EnumOption, FormMode, MultiSelectSchema, NumberSchema, PrimitiveSchema,
@@ -53,6 +61,8 @@ pub use elicitation::{
 };
 pub use icon::{Icon, IconTheme};
 pub use initialize::{Implementation, InitializeParams, InitializeResult};
+pub(crate) use input_required::Question;
+pub use input_required::{InputRequest, InputRequiredResult};
 pub use logging::{LoggingLevel, LoggingMessageParams, SetLevelParams};
 pub use meta::Meta;
 pub use method::Method;
@@ -64,14 +74,16 @@ pub use prompt::{
 };
 pub use request::{ClientRequest, ServerRequest};
 pub use resource::{
-    BlobResourceContents, ListResourceTemplatesResult, ListResourcesResult, ReadResourceResult, Resource,
-    ResourceContents, ResourceParams, ResourceTemplate, ResourceUpdatedParams, TextResourceContents,
+    BlobResourceContents, ListResourceTemplatesResult, ListResourcesResult, ReadResourceParams,
+    ReadResourceResult, Resource, ResourceContents, ResourceParams, ResourceTemplate, ResourceUpdatedParams,
+    TextResourceContents,
 };
 pub use root::{ListRootsResult, Root};
 pub use sampling::{
     CreateMessageParams, CreateMessageResult, IncludeContext, ModelHint, ModelPreferences, SamplingContent,
     SamplingMessage, ToolChoice, ToolChoiceMode, ToolResultContent, ToolUseContent,
 };
+pub use subscription::{ListenParams, ListenResult, SubscriptionFilter, SubscriptionsAcknowledgedParams};
 pub use tool::{
     CallToolParams, CallToolResult, ListToolsResult, TaskSupport, Tool, ToolAnnotations, ToolExecution,
 };

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::request::parse_params;
 use super::{
     CancelledParams, ElicitationCompleteParams, EmptyParams, LoggingMessageParams, Method, ProgressParams,
-    ResourceUpdatedParams,
+    ResourceUpdatedParams, SubscriptionsAcknowledgedParams,
 };
 use crate::jsonrpc::{ErrorObject, Raw};
 
@@ -74,6 +74,8 @@ notifications! {
         ToolListChanged(EmptyParams),
         /// The list of prompts changed.
         PromptListChanged(EmptyParams),
+        /// A `subscriptions/listen` was taken on.
+        SubscriptionsAcknowledged(SubscriptionsAcknowledgedParams),
         /// The user has been where an elicitation sent them.
         ElicitationComplete(ElicitationCompleteParams),
     }

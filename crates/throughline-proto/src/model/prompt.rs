@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Cursor, Icon, Meta, Role, wire};
-use crate::jsonrpc::Str;
+use super::{CacheHints, CacheScope, Content, Cursor, Icon, Meta, Role, wire};
+use crate::jsonrpc::{Raw, Str};
 
 /// A prompt that a client can get; see
 /// [prompts](https://modelcontextprotocol.io/specification/2025-11-25/server/prompts).
@@ -130,6 +130,7 @@ impl PromptMessage {
 
 /// The parameters of `prompts/get`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct GetPromptParams {
     /// Which prompt.
@@ -137,6 +138,12 @@ pub struct GetPromptParams {
     /// What it is filled with.
     #[serde(default, deserialize_with = "wire::nullable", skip_serializing_if = "BTreeMap::is_empty")]
     pub arguments: BTreeMap<Str, Str>,
+    /// What the client answers to the questions of an [`InputRequiredResult`](super::InputRequiredResult), by their names. Only in the modern era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_responses: Option<BTreeMap<Str, Raw>>,
+    /// The state of that [`InputRequiredResult`](super::InputRequiredResult), as it came. Only in the modern era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_state: Option<Str>,
     /// What the request carries beside.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
@@ -145,7 +152,13 @@ pub struct GetPromptParams {
 impl GetPromptParams {
     /// Gets this prompt.
     pub fn new(name: impl Into<Str>) -> GetPromptParams {
-        GetPromptParams { name: name.into(), arguments: BTreeMap::new(), meta: None }
+        GetPromptParams {
+            name: name.into(),
+            arguments: BTreeMap::new(),
+            input_responses: None,
+            request_state: None,
+            meta: None,
+        }
     }
 
     /// Fills in one argument.
@@ -156,6 +169,10 @@ impl GetPromptParams {
     }
 
     setters! {
+        /// What the client answers to the questions of an [`InputRequiredResult`](super::InputRequiredResult).
+        with_input_responses(input_responses: BTreeMap<Str, Raw>) = Some(input_responses);
+        /// The state of that [`InputRequiredResult`](super::InputRequiredResult).
+        with_request_state(request_state: impl Into<Str>) = Some(request_state.into());
         /// What the request carries beside.
         with_meta(meta: Meta) = Some(meta);
     }
@@ -201,6 +218,12 @@ pub struct ListPromptsResult {
     /// Where the next page begins; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<Cursor>,
+    /// For how many milliseconds the result counts as fresh; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::ttl", skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Who may keep the result; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::scope", skip_serializing_if = "Option::is_none")]
+    pub cache_scope: Option<CacheScope>,
     /// What the result carries beside.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
@@ -209,7 +232,20 @@ pub struct ListPromptsResult {
 impl ListPromptsResult {
     /// A last page of these prompts.
     pub fn new(prompts: impl Into<Vec<Prompt>>) -> ListPromptsResult {
-        ListPromptsResult { prompts: prompts.into(), next_cursor: None, meta: None }
+        ListPromptsResult {
+            prompts: prompts.into(),
+            next_cursor: None,
+            ttl_ms: None,
+            cache_scope: None,
+            meta: None,
+        }
+    }
+
+    /// Says how the result may be kept.
+    #[must_use]
+    pub fn with_cache(mut self, cache: CacheHints) -> ListPromptsResult {
+        (self.ttl_ms, self.cache_scope) = (Some(cache.ttl_ms), Some(cache.scope));
+        self
     }
 
     setters! {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CallToolParams, Capability, ClientCapabilities, CompleteParams, CreateMessageParams, ElicitFormParams,
-    ElicitParams, ElicitUrlParams, EmptyParams, GetPromptParams, InitializeParams, Method, PaginatedParams,
-    ResourceParams, ServerCapabilities, SetLevelParams,
+    ElicitParams, ElicitUrlParams, EmptyParams, GetPromptParams, InitializeParams, ListenParams, Method,
+    PaginatedParams, ReadResourceParams, ResourceParams, ServerCapabilities, SetLevelParams,
 };
 use crate::jsonrpc::{ErrorCode, ErrorObject, Raw, reason};
 
@@ -63,7 +63,7 @@ requests! {
         /// Asks for the resource templates.
         ListResourceTemplates(PaginatedParams),
         /// Reads a resource.
-        ReadResource(ResourceParams),
+        ReadResource(ReadResourceParams),
         /// Asks to be told when a resource changes.
         Subscribe(ResourceParams),
         /// Asks not to be told any more.
@@ -72,6 +72,10 @@ requests! {
         Complete(CompleteParams),
         /// Sets the least severe level of log messages.
         SetLevel(SetLevelParams),
+        /// Asks which revisions the server speaks and what it can do.
+        Discover(EmptyParams),
+        /// Asks to be told of changes for as long as the answer takes.
+        Listen(ListenParams),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Resources: what a server can be read from.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Cursor, Icon, Meta, wire};
-use crate::jsonrpc::Str;
+use super::{Annotations, CacheHints, CacheScope, Cursor, Icon, Meta, wire};
+use crate::jsonrpc::{Raw, Str};
 
 /// A resource that the server can be asked to read, and the shape of a link to one; see
 /// [resources](https://modelcontextprotocol.io/specification/2025-11-25/server/resources).
@@ -307,7 +309,41 @@ impl TryFrom<AnyContents> for ResourceContents {
     }
 }
 
-/// The parameters of `resources/read`, `resources/subscribe` and `resources/unsubscribe`.
+/// The parameters of `resources/read`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ReadResourceParams {
+    /// Which resource.
+    pub uri: Str,
+    /// What the client answers to the questions of an [`InputRequiredResult`](super::InputRequiredResult), by their names. Only in the modern era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_responses: Option<BTreeMap<Str, Raw>>,
+    /// The state of that [`InputRequiredResult`](super::InputRequiredResult), as it came. Only in the modern era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_state: Option<Str>,
+    /// What the request carries beside.
+    #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Meta>,
+}
+
+impl ReadResourceParams {
+    /// The resource at this URI.
+    pub fn new(uri: impl Into<Str>) -> ReadResourceParams {
+        ReadResourceParams { uri: uri.into(), input_responses: None, request_state: None, meta: None }
+    }
+
+    setters! {
+        /// What the client answers to the questions of an [`InputRequiredResult`](super::InputRequiredResult).
+        with_input_responses(input_responses: BTreeMap<Str, Raw>) = Some(input_responses);
+        /// The state of that [`InputRequiredResult`](super::InputRequiredResult).
+        with_request_state(request_state: impl Into<Str>) = Some(request_state.into());
+        /// What the request carries beside.
+        with_meta(meta: Meta) = Some(meta);
+    }
+}
+
+/// The parameters of `resources/subscribe` and `resources/unsubscribe`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ResourceParams {
@@ -364,6 +400,12 @@ pub struct ListResourcesResult {
     /// Where the next page begins; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<Cursor>,
+    /// For how many milliseconds the result counts as fresh; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::ttl", skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Who may keep the result; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::scope", skip_serializing_if = "Option::is_none")]
+    pub cache_scope: Option<CacheScope>,
     /// What the result carries beside.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
@@ -372,7 +414,20 @@ pub struct ListResourcesResult {
 impl ListResourcesResult {
     /// A last page of these resources.
     pub fn new(resources: impl Into<Vec<Resource>>) -> ListResourcesResult {
-        ListResourcesResult { resources: resources.into(), next_cursor: None, meta: None }
+        ListResourcesResult {
+            resources: resources.into(),
+            next_cursor: None,
+            ttl_ms: None,
+            cache_scope: None,
+            meta: None,
+        }
+    }
+
+    /// Says how the result may be kept.
+    #[must_use]
+    pub fn with_cache(mut self, cache: CacheHints) -> ListResourcesResult {
+        (self.ttl_ms, self.cache_scope) = (Some(cache.ttl_ms), Some(cache.scope));
+        self
     }
 
     setters! {
@@ -394,6 +449,12 @@ pub struct ListResourceTemplatesResult {
     /// Where the next page begins; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<Cursor>,
+    /// For how many milliseconds the result counts as fresh; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::ttl", skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Who may keep the result; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::scope", skip_serializing_if = "Option::is_none")]
+    pub cache_scope: Option<CacheScope>,
     /// What the result carries beside.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
@@ -405,8 +466,17 @@ impl ListResourceTemplatesResult {
         ListResourceTemplatesResult {
             resource_templates: resource_templates.into(),
             next_cursor: None,
+            ttl_ms: None,
+            cache_scope: None,
             meta: None,
         }
+    }
+
+    /// Says how the result may be kept.
+    #[must_use]
+    pub fn with_cache(mut self, cache: CacheHints) -> ListResourceTemplatesResult {
+        (self.ttl_ms, self.cache_scope) = (Some(cache.ttl_ms), Some(cache.scope));
+        self
     }
 
     setters! {
@@ -419,11 +489,18 @@ impl ListResourceTemplatesResult {
 
 /// The answer to `resources/read`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ReadResourceResult {
     /// What the resource holds; several when it stands for many, as a directory does.
     #[serde(default, deserialize_with = "wire::nullable")]
     pub contents: Vec<ResourceContents>,
+    /// For how many milliseconds the result counts as fresh; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::ttl", skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Who may keep the result; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::scope", skip_serializing_if = "Option::is_none")]
+    pub cache_scope: Option<CacheScope>,
     /// What the result carries beside.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
@@ -432,7 +509,14 @@ pub struct ReadResourceResult {
 impl ReadResourceResult {
     /// These contents.
     pub fn new(contents: impl Into<Vec<ResourceContents>>) -> ReadResourceResult {
-        ReadResourceResult { contents: contents.into(), meta: None }
+        ReadResourceResult { contents: contents.into(), ttl_ms: None, cache_scope: None, meta: None }
+    }
+
+    /// Says how the result may be kept.
+    #[must_use]
+    pub fn with_cache(mut self, cache: CacheHints) -> ReadResourceResult {
+        (self.ttl_ms, self.cache_scope) = (Some(cache.ttl_ms), Some(cache.scope));
+        self
     }
 
     setters! {

@@ -32,85 +32,6 @@ fn again<T: Serialize + DeserializeOwned>(value: &Value) -> Value {
     }
 }
 
-/// How an example of this definition is read and written again; `None` for what has no type here: envelopes, and what only
-/// the modern era has.
-fn reader(definition: &str) -> Option<fn(&Value) -> Value> {
-    Some(match definition {
-        "TextContent" | "ImageContent" | "AudioContent" | "ResourceLink" | "EmbeddedResource" => {
-            again::<Content>
-        }
-        "TextResourceContents" | "BlobResourceContents" => again::<ResourceContents>,
-        "ToolUseContent" | "ToolResultContent" => again::<SamplingContent>,
-        "StringSchema"
-        | "NumberSchema"
-        | "BooleanSchema"
-        | "TitledMultiSelectEnumSchema"
-        | "TitledSingleSelectEnumSchema"
-        | "UntitledMultiSelectEnumSchema"
-        | "UntitledSingleSelectEnumSchema" => again::<PrimitiveSchema>,
-        "CallToolRequestParams" => again::<CallToolParams>,
-        "CallToolResult" => again::<CallToolResult>,
-        "CancelledNotificationParams" => again::<CancelledParams>,
-        "ClientCapabilities" => again::<ClientCapabilities>,
-        "CompleteRequestParams" => again::<CompleteParams>,
-        "CompleteResult" => again::<CompleteResult>,
-        "CreateMessageRequestParams" => again::<CreateMessageParams>,
-        "CreateMessageResult" => again::<CreateMessageResult>,
-        "ElicitRequestFormParams" => again::<ElicitParams>,
-        "ElicitResult" => again::<ElicitResult>,
-        "GetPromptRequestParams" => again::<GetPromptParams>,
-        "GetPromptResult" => again::<GetPromptResult>,
-        "ListPromptsResult" => again::<ListPromptsResult>,
-        "ListResourceTemplatesResult" => again::<ListResourceTemplatesResult>,
-        "ListResourcesResult" => again::<ListResourcesResult>,
-        "ListRootsResult" => again::<ListRootsResult>,
-        "ListToolsResult" => again::<ListToolsResult>,
-        "LoggingMessageNotificationParams" => again::<LoggingMessageParams>,
-        "ModelPreferences" => again::<ModelPreferences>,
-        "PaginatedRequestParams" => again::<PaginatedParams>,
-        "ProgressNotificationParams" => again::<ProgressParams>,
-        "ReadResourceResult" => again::<ReadResourceResult>,
-        "Resource" => again::<Resource>,
-        "ResourceUpdatedNotificationParams" => again::<ResourceUpdatedParams>,
-        "Root" => again::<Root>,
-        "SamplingMessage" => again::<SamplingMessage>,
-        "ServerCapabilities" => again::<ServerCapabilities>,
-        "Tool" => again::<Tool>,
-        _ => return None,
-    })
-}
-
-/// What the modern era adds to results, and a flag that says the default: neither is kept.
-fn without_modern_fields(mut value: Value) -> Value {
-    if let Some(object) = value.as_object_mut() {
-        for field in ["resultType", "ttlMs", "cacheScope"] {
-            object.remove(field);
-        }
-        if object.get("isError") == Some(&json!(false)) {
-            object.remove("isError");
-        }
-    }
-    value
-}
-
-#[test]
-fn the_published_examples_are_read_and_written_again() {
-    let Some(schemas) = schema_directory() else { return };
-    let examples = schemas.join("2026-07-28/examples");
-    let mut known = 0;
-    for folder in std::fs::read_dir(examples).unwrap() {
-        let folder = folder.unwrap();
-        let Some(reader) = reader(folder.file_name().to_str().unwrap()) else { continue };
-        known += 1;
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            let path = file.unwrap().path();
-            let example: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            assert_eq!(reader(&example), without_modern_fields(example.clone()), "{}", path.display());
-        }
-    }
-    assert!(known > 30, "only {known} kinds of examples were found");
-}
-
 #[test]
 fn whole_messages_of_the_examples_are_parsed_by_method() {
     let params = Raw::from_json(r#"{"name":"get_weather","arguments":{"location":"New York"}}"#).unwrap();
@@ -299,7 +220,10 @@ fn elicitations_are_of_one_mode() {
     assert_eq!(again::<ElicitParams>(&form), form);
     let error = |value: Value| read::<ElicitParams>(&value).unwrap_err().to_string();
     assert!(error(json!({"message": "?"})).contains("`requestedSchema`"));
-    assert!(error(json!({"mode": "url", "message": "?"})).contains("`elicitationId`"));
+    assert!(error(json!({"mode": "url", "message": "?"})).contains("`url`"));
+    // The modern era names no elicitation.
+    let unnamed = json!({"mode": "url", "url": "https://example.org", "message": "Go."});
+    assert_eq!(again::<ElicitParams>(&unnamed), unnamed);
     assert!(error(json!({"mode": "voice", "message": "?"})).contains("`voice`"));
 
     let required = UrlElicitationRequired::new([ElicitUrlParams::new("e", "https://example.org", "Go.")]);

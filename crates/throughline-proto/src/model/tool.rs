@@ -1,8 +1,10 @@
 //! Tools: what a server can do.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Cursor, Icon, Meta, wire};
+use super::{CacheHints, CacheScope, Content, Cursor, Icon, Meta, wire};
 use crate::jsonrpc::{Raw, Str};
 
 /// A tool that a client can call; see
@@ -161,6 +163,7 @@ pub enum TaskSupport {
 
 /// The parameters of `tools/call`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct CallToolParams {
     /// Which tool.
@@ -168,6 +171,12 @@ pub struct CallToolParams {
     /// Its arguments: a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Raw>,
+    /// What the client answers to the questions of an [`InputRequiredResult`](super::InputRequiredResult), by their names. Only in the modern era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_responses: Option<BTreeMap<Str, Raw>>,
+    /// The state of that [`InputRequiredResult`](super::InputRequiredResult), as it came. Only in the modern era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_state: Option<Str>,
     /// What the request carries beside.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
@@ -176,12 +185,22 @@ pub struct CallToolParams {
 impl CallToolParams {
     /// Calls this tool without arguments.
     pub fn new(name: impl Into<Str>) -> CallToolParams {
-        CallToolParams { name: name.into(), arguments: None, meta: None }
+        CallToolParams {
+            name: name.into(),
+            arguments: None,
+            input_responses: None,
+            request_state: None,
+            meta: None,
+        }
     }
 
     setters! {
         /// The arguments: a JSON object.
         with_arguments(arguments: Raw) = Some(arguments);
+        /// What the client answers to the questions of an [`InputRequiredResult`](super::InputRequiredResult).
+        with_input_responses(input_responses: BTreeMap<Str, Raw>) = Some(input_responses);
+        /// The state of that [`InputRequiredResult`](super::InputRequiredResult).
+        with_request_state(request_state: impl Into<Str>) = Some(request_state.into());
         /// What the request carries beside.
         with_meta(meta: Meta) = Some(meta);
     }
@@ -263,6 +282,12 @@ pub struct ListToolsResult {
     /// Where the next page begins; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<Cursor>,
+    /// For how many milliseconds the result counts as fresh; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::ttl", skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Who may keep the result; absent is the server's default. Only the modern era says it.
+    #[serde(default, deserialize_with = "wire::scope", skip_serializing_if = "Option::is_none")]
+    pub cache_scope: Option<CacheScope>,
     /// What the result carries beside.
     #[serde(rename = "_meta", default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Meta>,
@@ -271,7 +296,20 @@ pub struct ListToolsResult {
 impl ListToolsResult {
     /// A last page of these tools.
     pub fn new(tools: impl Into<Vec<Tool>>) -> ListToolsResult {
-        ListToolsResult { tools: tools.into(), next_cursor: None, meta: None }
+        ListToolsResult {
+            tools: tools.into(),
+            next_cursor: None,
+            ttl_ms: None,
+            cache_scope: None,
+            meta: None,
+        }
+    }
+
+    /// Says how the result may be kept.
+    #[must_use]
+    pub fn with_cache(mut self, cache: CacheHints) -> ListToolsResult {
+        (self.ttl_ms, self.cache_scope) = (Some(cache.ttl_ms), Some(cache.scope));
+        self
     }
 
     setters! {

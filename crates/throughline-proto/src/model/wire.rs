@@ -7,6 +7,9 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::CacheScope;
+use crate::jsonrpc::Raw;
+
 /// Integers beyond this cannot be told apart in an `f64`, so larger ones stay in floating notation: 2^53.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -23,6 +26,26 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads for how long a result may be kept: what is no number, or less than nothing, is stale at once, as the
+/// [specification](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching#time-to-live-ttl-field)
+/// asks of clients.
+pub(super) fn ttl<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast ends at 0 and at the largest integer, as is wanted"
+    )]
+    let rounded = |raw: &Raw| raw.parse::<f64>().map_or(0, |ttl| ttl as u64);
+    let raw = Option::<Raw>::deserialize(deserializer)?;
+    Ok(raw.map(|raw| raw.parse::<u64>().unwrap_or_else(|_| rounded(&raw))))
+}
+
+/// Reads who may keep a result: what is not known here is the caller alone.
+pub(super) fn scope<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<CacheScope>, D::Error> {
+    let raw = Option::<Raw>::deserialize(deserializer)?;
+    Ok(raw.map(|raw| raw.parse().unwrap_or_default()))
 }
 
 /// A number written as an integer when it is one, because some peers read `1.0` and `1` differently.

@@ -1,14 +1,17 @@
 //! Bringing a message down to a revision's wire form: the walk through a message, and what a step does at each noun.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::jsonrpc::Raw;
+use crate::jsonrpc::{Raw, Str};
 use crate::model::{
-    Annotations, Answer, CallToolResult, ClientAnswer, ClientCapabilities, ClientNotification, ClientRequest,
-    CompleteParams, Content, CreateMessageParams, CreateMessageResult, ElicitParams, Implementation,
-    ProgressParams, Prompt, PromptArgument, Resource, ResourceContents, ResourceTemplate, Root,
-    SamplingContent, ServerCapabilities, ServerNotification, ServerRequest, Tool, ToolResultContent,
+    Annotations, Answer, CacheScope, CallToolResult, ClientAnswer, ClientCapabilities, ClientNotification,
+    ClientRequest, CompleteParams, Content, CreateMessageParams, CreateMessageResult, ElicitParams,
+    ElicitResult, Implementation, InputRequest, ListRootsResult, ProgressParams, Prompt, PromptArgument,
+    Resource, ResourceContents, ResourceTemplate, Root, SamplingContent, ServerCapabilities,
+    ServerNotification, ServerRequest, Tool, ToolResultContent,
 };
 
 /// One step down: what a revision lacks compared with the next one, noun by noun. A step changes only the noun it is given;
@@ -35,6 +38,16 @@ pub(super) trait Lower: Sync {
     fn progress(&self, _: &mut ProgressParams) {}
     fn complete(&self, _: &mut CompleteParams) {}
     fn root(&self, _: &mut Root) {}
+    fn list_roots_result(&self, _: &mut ListRootsResult) {}
+    fn elicit_result(&self, _: &mut ElicitResult) {}
+    /// How long a result may be kept, and by whom.
+    fn cache(&self, _: &mut Option<u64>, _: &mut Option<CacheScope>) {}
+    /// What a request brings along when it is sent again.
+    fn round(&self, _: &mut Option<BTreeMap<Str, Raw>>, _: &mut Option<Str>) {}
+    /// A result that only the modern era has.
+    fn modern_result(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
     fn create_message(&self, _: &mut CreateMessageParams) -> Result<(), &'static str> {
         Ok(())
     }
@@ -65,12 +78,16 @@ impl Lowered for Answer {
                 step.implementation(&mut result.server_info);
                 step.server_capabilities(&mut result.capabilities);
             }
-            Answer::ListTools(result) => result.tools.iter_mut().for_each(|tool| step.tool(tool)),
+            Answer::ListTools(result) => {
+                step.cache(&mut result.ttl_ms, &mut result.cache_scope);
+                result.tools.iter_mut().for_each(|tool| step.tool(tool));
+            }
             Answer::CallTool(result) => {
                 step.call_tool_result(result);
                 contents(step, &mut result.content);
             }
             Answer::ListPrompts(result) => {
+                step.cache(&mut result.ttl_ms, &mut result.cache_scope);
                 for prompt in &mut result.prompts {
                     step.prompt(prompt);
                     prompt.arguments.iter_mut().for_each(|argument| step.prompt_argument(argument));
@@ -80,20 +97,36 @@ impl Lowered for Answer {
                 result.messages.iter_mut().for_each(|message| content(step, &mut message.content));
             }
             Answer::ListResources(result) => {
+                step.cache(&mut result.ttl_ms, &mut result.cache_scope);
                 for resource in &mut result.resources {
                     step.resource(resource);
                     annotations(step, &mut resource.annotations);
                 }
             }
             Answer::ListResourceTemplates(result) => {
+                step.cache(&mut result.ttl_ms, &mut result.cache_scope);
                 for template in &mut result.resource_templates {
                     step.resource_template(template);
                     annotations(step, &mut template.annotations);
                 }
             }
             Answer::ReadResource(result) => {
+                step.cache(&mut result.ttl_ms, &mut result.cache_scope);
                 result.contents.iter_mut().for_each(|contents| step.resource_contents(contents));
             }
+            Answer::Discover(result) => {
+                step.modern_result()?;
+                step.server_capabilities(&mut result.capabilities);
+            }
+            Answer::InputRequired(result) => {
+                step.modern_result()?;
+                for (_, request) in &mut result.input_requests {
+                    if let InputRequest::Request(request) = request {
+                        request.lower(step)?;
+                    }
+                }
+            }
+            Answer::Listen(_) => step.modern_result()?,
         }
         Ok(())
     }
@@ -102,13 +135,18 @@ impl Lowered for Answer {
 impl Lowered for ClientAnswer {
     fn lower(&mut self, step: &dyn Lower) -> Result<(), &'static str> {
         match self {
-            ClientAnswer::Empty | ClientAnswer::Elicit(_) | ClientAnswer::Custom(_) => Ok(()),
+            ClientAnswer::Empty | ClientAnswer::Custom(_) => Ok(()),
+            ClientAnswer::Elicit(result) => {
+                step.elicit_result(result);
+                Ok(())
+            }
             ClientAnswer::CreateMessage(result) => {
                 step.create_message_result(result)?;
                 result.content.iter_mut().for_each(|content| sampling_content(step, content));
                 Ok(())
             }
             ClientAnswer::ListRoots(result) => {
+                step.list_roots_result(result);
                 result.roots.iter_mut().for_each(|root| step.root(root));
                 Ok(())
             }
@@ -141,17 +179,25 @@ impl Lowered for ClientRequest {
                 step.client_capabilities(&mut params.capabilities);
             }
             ClientRequest::Complete(params) => step.complete(params),
+            ClientRequest::CallTool(params) => {
+                step.round(&mut params.input_responses, &mut params.request_state);
+            }
+            ClientRequest::GetPrompt(params) => {
+                step.round(&mut params.input_responses, &mut params.request_state);
+            }
+            ClientRequest::ReadResource(params) => {
+                step.round(&mut params.input_responses, &mut params.request_state);
+            }
             ClientRequest::Ping(_)
             | ClientRequest::ListTools(_)
-            | ClientRequest::CallTool(_)
             | ClientRequest::ListPrompts(_)
-            | ClientRequest::GetPrompt(_)
             | ClientRequest::ListResources(_)
             | ClientRequest::ListResourceTemplates(_)
-            | ClientRequest::ReadResource(_)
             | ClientRequest::Subscribe(_)
             | ClientRequest::Unsubscribe(_)
-            | ClientRequest::SetLevel(_) => {}
+            | ClientRequest::SetLevel(_)
+            | ClientRequest::Discover(_)
+            | ClientRequest::Listen(_) => {}
         }
         Ok(())
     }

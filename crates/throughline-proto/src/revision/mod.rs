@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!  model (all that any revision knows)
+//!    -> 2026-07-28 removed .. (taken away in that revision alone)
 //!    -> 2025-11-25 lacks ..  -> 2025-06-18 lacks ..  -> 2025-03-26 lacks ..  -> 2024-11-05 lacks ..
 //! ```
 //!
@@ -13,6 +14,8 @@
 
 mod era;
 mod lower;
+mod request_meta;
+mod result;
 mod table;
 mod v2024_11_05;
 mod v2025_03_26;
@@ -30,6 +33,7 @@ use crate::model::Method;
 use table::Table;
 
 pub use era::{is_modern, is_modern_call};
+pub use result::ResultExtras;
 pub use table::MethodRule;
 pub use write::WriteError;
 
@@ -55,7 +59,7 @@ pub enum Revision {
     V2025_06_18,
     /// Priming events, URL elicitation, sampling with tools, icons.
     V2025_11_25,
-    /// The modern era: no sessions. Known by name only; nothing can be written in it yet.
+    /// The modern era: no sessions; discovery, listening, questions as results, cache hints.
     V2026_07_28,
 }
 
@@ -72,6 +76,13 @@ impl Revision {
     /// The revisions that begin with `initialize`, from the oldest.
     pub const LEGACY: [Revision; 4] =
         [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
+
+    /// The revisions without sessions, from the oldest. They are what `server/discover` lists: a revision with sessions is
+    /// found by `initialize`.
+    pub const MODERN: [Revision; 1] = [Revision::V2026_07_28];
+
+    /// The newest revision.
+    pub const LATEST: Revision = Revision::V2026_07_28;
 
     /// The newest revision that begins with `initialize`.
     pub const LATEST_LEGACY: Revision = Revision::V2025_11_25;
@@ -104,10 +115,22 @@ impl Revision {
         }
     }
 
-    /// The dates of the revisions that can be spoken, for messages, from the newest.
+    /// The dates of all revisions, for messages, from the newest.
     #[must_use]
     pub const fn supported_dates() -> &'static str {
+        "2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26, 2024-11-05"
+    }
+
+    /// The dates of the revisions that begin with `initialize`, for messages, from the newest.
+    #[must_use]
+    pub const fn legacy_dates() -> &'static str {
         "2025-11-25, 2025-06-18, 2025-03-26, 2024-11-05"
+    }
+
+    /// The dates of the revisions without sessions, for messages, from the newest.
+    #[must_use]
+    pub const fn modern_dates() -> &'static str {
+        "2026-07-28"
     }
 
     /// The rule of a request that clients send; `None` when the revision has no such request.
@@ -122,7 +145,8 @@ impl Revision {
         find(self.table().client_notifications, method)
     }
 
-    /// The rule of a request that servers send; `None` when the revision has no such request.
+    /// The rule of a request that servers send, or of a question that they ask by a result where the revision
+    /// [does that](Revision::has_result_types); `None` when the revision has neither.
     #[must_use]
     pub fn server_request(self, method: &str) -> Option<MethodRule> {
         find(self.table().server_requests, method)
@@ -138,6 +162,14 @@ impl Revision {
     #[must_use]
     pub const fn is_modern(self) -> bool {
         self.table().modern
+    }
+
+    /// Whether every result says of what type it is (`resultType`), so that a server asks the client by a result and not by a
+    /// request of its own; see
+    /// [result types](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#resulttype).
+    #[must_use]
+    pub const fn has_result_types(self) -> bool {
+        self.table().result_types
     }
 
     /// Whether its HTTP transport is Streamable HTTP, and not HTTP+SSE.
@@ -237,6 +269,22 @@ impl Revision {
     #[must_use]
     pub const fn resource_not_found(self) -> ErrorCode {
         self.table().resource_not_found
+    }
+
+    /// The code with which the revision says what this code says. The modern era must not send the codes that only older
+    /// revisions define, nor use its own range for anything else; see
+    /// [error codes](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#error-codes).
+    ///
+    /// ```
+    /// use throughline_proto::jsonrpc::ErrorCode;
+    /// use throughline_proto::revision::Revision;
+    ///
+    /// assert_eq!(Revision::LATEST.error_code(ErrorCode::RESOURCE_NOT_FOUND), ErrorCode::INVALID_PARAMS);
+    /// assert_eq!(Revision::LATEST_LEGACY.error_code(ErrorCode::RESOURCE_NOT_FOUND), ErrorCode::RESOURCE_NOT_FOUND);
+    /// ```
+    #[must_use]
+    pub fn error_code(self, code: ErrorCode) -> ErrorCode {
+        (self.table().error_code)(code)
     }
 
     const fn table(self) -> &'static Table {

@@ -28,13 +28,16 @@ pub(super) const fn needing(method: Method, capability: Capability) -> MethodRul
 /// All that is particular to a revision. The fields are the questions of [`Revision`](super::Revision).
 pub(super) struct Table {
     pub(super) date: &'static str,
-    /// What its wire form lacks compared with the next revision's.
-    pub(super) lower: &'static dyn Lower,
+    /// What its wire form lacks compared with the next revision's; `None` for the newest.
+    pub(super) lower: Option<&'static dyn Lower>,
+    /// What it lacks although older revisions have it; taken away only when this very revision is written.
+    pub(super) removed: Option<&'static dyn Lower>,
     pub(super) client_requests: &'static [MethodRule],
     pub(super) client_notifications: &'static [MethodRule],
     pub(super) server_requests: &'static [MethodRule],
     pub(super) server_notifications: &'static [MethodRule],
     pub(super) modern: bool,
+    pub(super) result_types: bool,
     pub(super) streamable_http: bool,
     pub(super) batches: bool,
     pub(super) version_header: bool,
@@ -51,4 +54,6 @@ pub(super) struct Table {
     pub(super) sampling_tools: bool,
     pub(super) argument_errors_are_results: bool,
     pub(super) resource_not_found: ErrorCode,
+    /// The code that says what this one says, as far as the revision can.
+    pub(super) error_code: fn(ErrorCode) -> ErrorCode,
 }

@@ -3,10 +3,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
-use super::Revision;
 use super::table::MethodRule;
+use super::{ResultExtras, Revision};
 use crate::jsonrpc::{ErrorCode, ProgressToken, Raw, RequestId, Str};
 use crate::model::*;
+
+mod examples;
+mod modern;
 
 /// The schema of one revision, as published and closed: with every object limited to the properties it lists.
 struct Schemas {
@@ -16,19 +19,20 @@ struct Schemas {
 }
 
 impl Schemas {
-    /// The schemas of all legacy revisions; `None` (and a note) where the published files are not at hand.
+    /// The schemas of all revisions; `None` (and a note) where the published files are not at hand.
     fn load() -> Option<Vec<Schemas>> {
         let directory = crate::model::tests::schema_directory()?;
         let load = |revision: Revision| {
             let path = directory.join(revision.date()).join("schema.json");
             let open: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             let mut closed = open.clone();
-            for definition in definitions_mut(&mut closed).values_mut() {
-                close(definition, "");
+            for (name, definition) in definitions_mut(&mut closed) {
+                // The modern schema defines what `_meta` may hold by name.
+                close(definition, if name.ends_with("MetaObject") { "_meta" } else { "" });
             }
             Schemas { revision, open, closed }
         };
-        Some(Revision::LEGACY.into_iter().map(load).collect())
+        Some(Revision::ALL.into_iter().map(load).collect())
     }
 
     fn definition(&self, name: &str) -> Option<&Value> {
@@ -128,6 +132,29 @@ fn raw(value: Value) -> Raw {
 
 fn meta() -> Meta {
     Meta::new().with("example.org/note", "n").unwrap()
+}
+
+/// A `_meta` with all that a request of the modern era says beside; the others leave room for it.
+fn request_meta() -> Meta {
+    let told = [
+        (Meta::PROTOCOL_VERSION, raw(json!(Revision::LATEST))),
+        (Meta::CLIENT_INFO, Raw::new(&Implementation::new("c", "1")).unwrap()),
+        (Meta::CLIENT_CAPABILITIES, raw(json!({"sampling": {}, "extensions": {"example.org/trial": {}}}))),
+        (Meta::LOG_LEVEL, raw(json!("notice"))),
+        ("progressToken", raw(json!("t"))),
+    ];
+    told.into_iter().map(|(name, value)| (Str::from_static(name), value)).collect()
+}
+
+fn cache() -> CacheHints {
+    CacheHints { ttl_ms: 60_000, scope: CacheScope::Public }
+}
+
+/// The results that say how long they may be kept.
+fn is_cacheable(name: &str) -> bool {
+    let names = ["Tools", "Prompts", "Resources", "ResourceTemplates"];
+    names.iter().any(|listed| name == format!("List{listed}Result"))
+        || ["ReadResourceResult", "DiscoverResult"].contains(&name)
 }
 
 fn annotations() -> Annotations {
@@ -260,7 +287,33 @@ fn answers() -> Vec<(&'static str, Answer)> {
                 .with_meta(meta())
                 .into(),
         ),
-        ("ListToolsResult", ListToolsResult::new([tool()]).with_next_cursor("c").with_meta(meta()).into()),
+        (
+            "DiscoverResult",
+            DiscoverResult::new(
+                [Str::from("2026-07-28")],
+                server_capabilities().with_extensions(experimental()),
+            )
+            .with_instructions("Ask first.")
+            .with_cache(cache())
+            .with_meta(meta())
+            .into(),
+        ),
+        (
+            "InputRequiredResult",
+            InputRequiredResult::new()
+                .with_request("roots", ServerRequest::ListRoots(EmptyParams::new()))
+                .with_request("model", sampling_with_tools())
+                .with_request("form", ElicitFormParams::new("Fill it in.", form_with_lists()))
+                .with_request("url", ElicitUrlParams::new("e1", "https://example.org/e1", "Sign in."))
+                .with_request_state("state")
+                .with_meta(meta())
+                .into(),
+        ),
+        ("SubscriptionsListenResult", Answer::Listen(ListenResult::new(&id()))),
+        (
+            "ListToolsResult",
+            ListToolsResult::new([tool()]).with_next_cursor("c").with_cache(cache()).with_meta(meta()).into(),
+        ),
         (
             "CallToolResult",
             CallToolResult::new(contents())
@@ -271,7 +324,11 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ),
         (
             "ListPromptsResult",
-            ListPromptsResult::new([prompt]).with_next_cursor("c").with_meta(meta()).into(),
+            ListPromptsResult::new([prompt])
+                .with_next_cursor("c")
+                .with_cache(cache())
+                .with_meta(meta())
+                .into(),
         ),
         (
             "GetPromptResult",
@@ -279,15 +336,26 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ),
         (
             "ListResourcesResult",
-            ListResourcesResult::new([resource()]).with_next_cursor("c").with_meta(meta()).into(),
+            ListResourcesResult::new([resource()])
+                .with_next_cursor("c")
+                .with_cache(cache())
+                .with_meta(meta())
+                .into(),
         ),
         (
             "ListResourceTemplatesResult",
-            ListResourceTemplatesResult::new([template]).with_next_cursor("c").with_meta(meta()).into(),
+            ListResourceTemplatesResult::new([template])
+                .with_next_cursor("c")
+                .with_cache(cache())
+                .with_meta(meta())
+                .into(),
         ),
         (
             "ReadResourceResult",
-            ReadResourceResult::new([text_contents(), blob_contents()]).with_meta(meta()).into(),
+            ReadResourceResult::new([text_contents(), blob_contents()])
+                .with_cache(cache())
+                .with_meta(meta())
+                .into(),
         ),
         ("CompleteResult", CompleteResult::new(Completion::new(["python", "perl"])).with_meta(meta()).into()),
     ]
@@ -423,16 +491,34 @@ fn id() -> RequestId {
 }
 
 fn envelope(revision: Revision) -> &'static str {
-    if revision == Revision::V2025_11_25 { "JSONRPCResultResponse" } else { "JSONRPCResponse" }
+    let split = [Revision::V2025_11_25, Revision::V2026_07_28].contains(&revision);
+    if split { "JSONRPCResultResponse" } else { "JSONRPCResponse" }
 }
 
 fn written(revision: Revision, answer: Answer) -> Value {
     let mut answer = answer;
-    write(|out| revision.write_answer(out, &id(), &mut answer).unwrap())
+    write(|out| revision.write_answer_with(out, &id(), &mut answer, &extras()).unwrap())
+}
+
+/// What results say beside: who the server is, with every field.
+fn extras() -> ResultExtras {
+    ResultExtras::new(&implementation(), cache()).unwrap()
+}
+
+/// Whether the revision refuses to write the answer, and leaves no trace of it.
+fn refuses(revision: Revision, answer: Answer) -> bool {
+    let mut answer = answer;
+    let mut out = BytesMut::new();
+    revision.write_answer_with(&mut out, &id(), &mut answer, &extras()).is_err() && out.is_empty()
 }
 
 fn written_request(revision: Revision, request: impl Into<ServerRequest>) -> Value {
     let mut request = request.into();
+    if revision.has_result_types() {
+        assert!(revision.write_server_request(&mut BytesMut::new(), &id(), &mut request.clone()).is_err());
+        return write(|out| revision.write_input_request(out, &mut request).unwrap());
+    }
+    assert!(revision.write_input_request(&mut BytesMut::new(), &mut request.clone()).is_err());
     write(|out| revision.write_server_request(out, &id(), &mut request).unwrap())
 }
 
@@ -440,6 +526,10 @@ fn written_request(revision: Revision, request: impl Into<ServerRequest>) -> Val
 fn every_answer_fits_every_revision() {
     for schemas in Schemas::load().unwrap_or_default() {
         for (name, answer) in answers() {
+            if schemas.definition(name).is_none() {
+                assert!(refuses(schemas.revision, answer), "{} has no {name}", schemas.revision);
+                continue;
+            }
             let message = written(schemas.revision, answer);
             schemas.assert_fits(envelope(schemas.revision), &message);
             assert_eq!((&message["jsonrpc"], &message["id"]), (&json!("2.0"), &json!("r")));
@@ -454,10 +544,19 @@ fn the_closed_schemas_refuse_what_a_revision_lacks() {
     for schemas in Schemas::load().unwrap_or_default() {
         let fits = |name: &str, value: &Value| schemas.misfits(name, value).is_empty();
         for (name, answer) in answers() {
-            let is_same_everywhere = ["EmptyResult", "CompleteResult"].contains(&name)
-                || (name == "ReadResourceResult" && schemas.revision == Revision::V2025_06_18);
-            let unlowered = serde_json::to_value(&answer).unwrap();
-            let may_fit = is_same_everywhere || schemas.revision == Revision::LATEST_LEGACY;
+            if schemas.definition(name).is_none() {
+                continue;
+            }
+            let mut unlowered = serde_json::to_value(&answer).unwrap();
+            let may_fit = if schemas.revision.has_result_types() {
+                assert!(!fits(name, &unlowered), "{name} must say its type");
+                unlowered["resultType"] = json!("complete");
+                // The one holds a tool with `execution`, the other an elicitation with an id.
+                !["ListToolsResult", "InputRequiredResult"].contains(&name)
+            } else {
+                let is_same_everywhere = ["EmptyResult", "CompleteResult"].contains(&name);
+                is_same_everywhere || (schemas.revision == Revision::LATEST_LEGACY && !is_cacheable(name))
+            };
             assert_eq!(fits(name, &unlowered), may_fit, "{} {name}", schemas.revision);
         }
     }
@@ -468,18 +567,26 @@ fn every_answer_uses_all_that_a_revision_has() {
     for schemas in Schemas::load().unwrap_or_default() {
         let of: BTreeMap<&str, Value> = answers()
             .into_iter()
+            .filter(|(name, _)| schemas.definition(name).is_some())
             .map(|(name, answer)| (name, written(schemas.revision, answer)["result"].clone()))
             .collect();
         for (name, result) in &of {
             if *name != "EmptyResult" {
                 schemas.assert_uses_all(name, result, &[]);
             }
+            let server_info = result["_meta"].get(Meta::SERVER_INFO);
+            assert_eq!(server_info.is_some(), schemas.revision.is_modern(), "{name}");
+            assert!(schemas.revision.is_modern() || !is_cacheable(name) || result.get("ttlMs").is_none());
         }
         let pick = |name: &str, pointer: &str| of[name].pointer(pointer).cloned().unwrap_or_default();
-        let initialize = |pointer: &str| pick("InitializeResult", pointer);
-        schemas.assert_uses_all("Implementation", &initialize("/serverInfo"), &[]);
+        let (offer, server_info) = if schemas.revision.is_modern() {
+            ("DiscoverResult", "/_meta/io.modelcontextprotocol~1serverInfo")
+        } else {
+            ("InitializeResult", "/serverInfo")
+        };
+        schemas.assert_uses_all("Implementation", &pick(offer, server_info), &[]);
         // Tasks come later.
-        schemas.assert_uses_all("ServerCapabilities", &initialize("/capabilities"), &["tasks"]);
+        schemas.assert_uses_all("ServerCapabilities", &pick(offer, "/capabilities"), &["tasks"]);
         schemas.assert_uses_all("Tool", &pick("ListToolsResult", "/tools/0"), &[]);
         schemas.assert_uses_all("ToolAnnotations", &pick("ListToolsResult", "/tools/0/annotations"), &[]);
         schemas.assert_uses_all("Prompt", &pick("ListPromptsResult", "/prompts/0"), &[]);
@@ -505,11 +612,18 @@ fn every_answer_uses_all_that_a_revision_has() {
 fn every_server_request_fits_every_revision_that_has_it() {
     for schemas in Schemas::load().unwrap_or_default() {
         let revision = schemas.revision;
-        let fits = |name: &str, message: &Value| schemas.assert_message_fits(name, "JSONRPCRequest", message);
-        fits(
-            "PingRequest",
-            &written_request(revision, ServerRequest::Ping(EmptyParams { meta: Some(meta()) })),
-        );
+        let fits = |name: &str, message: &Value| match revision.has_result_types() {
+            // A question has no envelope.
+            true => schemas.assert_fits(name, message),
+            false => schemas.assert_message_fits(name, "JSONRPCRequest", message),
+        };
+        let ping = || ServerRequest::Ping(EmptyParams { meta: Some(meta()) });
+        if revision.has_result_types() {
+            let refused = revision.write_input_request(&mut BytesMut::new(), &mut ping());
+            assert!(refused.unwrap_err().is_unsupported());
+        } else {
+            fits("PingRequest", &written_request(revision, ping()));
+        }
         fits("ListRootsRequest", &written_request(revision, ServerRequest::ListRoots(EmptyParams::new())));
         let asked = written_request(revision, sampling());
         fits("CreateMessageRequest", &asked);
@@ -553,8 +667,12 @@ fn every_server_request_fits_every_revision_that_has_it() {
             schemas.assert_uses_all("ElicitRequestURLParams", &asked["params"], &["task"]);
 
             let error = UrlElicitationRequired::new([params]).to_error();
-            let message = write(|out| crate::jsonrpc::write_error(out, Some(&id()), &error));
-            schemas.assert_fits("URLElicitationRequiredError", &message);
+            let defined = schemas.definition("URLElicitationRequiredError").is_some();
+            assert_eq!(revision.error_code(error.code) == error.code, defined);
+            if defined {
+                let message = write(|out| crate::jsonrpc::write_error(out, Some(&id()), &error));
+                schemas.assert_fits("URLElicitationRequiredError", &message);
+            }
         }
     }
 }
@@ -590,6 +708,18 @@ fn every_server_notification_fits_every_revision_that_has_it() {
                 ServerNotification::ToolListChanged(EmptyParams { meta: Some(meta()) }),
             ),
             ("PromptListChangedNotification", ServerNotification::PromptListChanged(EmptyParams::new())),
+            ("SubscriptionsAcknowledgedNotification", {
+                let filter = SubscriptionFilter {
+                    tools_list_changed: true,
+                    prompts_list_changed: true,
+                    resources_list_changed: true,
+                    resource_subscriptions: vec!["file:///a".into()],
+                };
+                ServerNotification::SubscriptionsAcknowledged(SubscriptionsAcknowledgedParams::new(
+                    &id(),
+                    filter,
+                ))
+            }),
             ("ElicitationCompleteNotification", {
                 ServerNotification::ElicitationComplete(ElicitationCompleteParams::new("e1"))
             }),
@@ -622,8 +752,9 @@ fn every_client_message_fits_every_revision() {
     if let Reference::Prompt(prompt) = &mut reference {
         prompt.title = Some("Review".into());
     }
-    let page = || PaginatedParams::new(Some("c".into()));
-    let one = || ResourceParams::new("file:///a").with_meta(meta());
+    let page = || PaginatedParams { cursor: Some("c".into()), meta: Some(request_meta()) };
+    let one = || ResourceParams::new("file:///a").with_meta(request_meta());
+    let answered = || BTreeMap::from([(Str::from("why"), raw(json!({"action": "decline"})))]);
     let requests = [
         ("InitializeRequest", {
             ClientRequest::Initialize(
@@ -634,29 +765,46 @@ fn every_client_message_fits_every_revision() {
         ("PingRequest", ClientRequest::Ping(EmptyParams::new())),
         ("ListToolsRequest", ClientRequest::ListTools(page())),
         ("CallToolRequest", {
-            let params = CallToolParams::new("add").with_arguments(raw(json!({"a": 1}))).with_meta(meta());
-            ClientRequest::CallTool(params)
+            let params = CallToolParams::new("add").with_arguments(raw(json!({"a": 1})));
+            let params = params.with_input_responses(answered()).with_request_state("s");
+            ClientRequest::CallTool(params.with_meta(request_meta()))
         }),
         ("ListPromptsRequest", ClientRequest::ListPrompts(page())),
         ("GetPromptRequest", {
-            ClientRequest::GetPrompt(
-                GetPromptParams::new("review").with_argument("code", "x").with_meta(meta()),
-            )
+            let params = GetPromptParams::new("review").with_argument("code", "x");
+            let params = params.with_input_responses(answered()).with_request_state("s");
+            ClientRequest::GetPrompt(params.with_meta(request_meta()))
         }),
         ("ListResourcesRequest", ClientRequest::ListResources(page())),
         ("ListResourceTemplatesRequest", ClientRequest::ListResourceTemplates(page())),
-        ("ReadResourceRequest", ClientRequest::ReadResource(one())),
+        (
+            "ReadResourceRequest",
+            ClientRequest::ReadResource(
+                ReadResourceParams::new("file:///a")
+                    .with_input_responses(answered())
+                    .with_request_state("s")
+                    .with_meta(request_meta()),
+            ),
+        ),
         ("SubscribeRequest", ClientRequest::Subscribe(one())),
         ("UnsubscribeRequest", ClientRequest::Unsubscribe(one())),
         ("CompleteRequest", {
             ClientRequest::Complete(
-                CompleteParams::new(reference, "framework", "fl").with_context(context).with_meta(meta()),
+                CompleteParams::new(reference, "framework", "fl")
+                    .with_context(context)
+                    .with_meta(request_meta()),
             )
         }),
         ("CompleteRequest", {
-            ClientRequest::Complete(CompleteParams::new(Reference::resource("file:///{path}"), "path", "a"))
+            let params = CompleteParams::new(Reference::resource("file:///{path}"), "path", "a");
+            ClientRequest::Complete(params.with_meta(request_meta()))
         }),
         ("SetLevelRequest", ClientRequest::SetLevel(SetLevelParams::new(LoggingLevel::Alert))),
+        ("DiscoverRequest", ClientRequest::Discover(EmptyParams { meta: Some(request_meta()) })),
+        ("SubscriptionsListenRequest", {
+            let filter = SubscriptionFilter { tools_list_changed: true, ..SubscriptionFilter::default() };
+            ClientRequest::Listen(ListenParams::new(filter).with_meta(request_meta()))
+        }),
     ];
     let progress = ProgressParams::new(ProgressToken::Number(1), 1.0).with_message("On it.");
     let notifications = [
@@ -683,15 +831,41 @@ fn every_client_message_fits_every_revision() {
     for schemas in Schemas::load().unwrap_or_default() {
         let revision = schemas.revision;
         for (name, mut request) in requests.clone() {
-            let message = write(|out| revision.write_client_request(out, &id(), &mut request).unwrap());
+            let mut out = BytesMut::new();
+            let outcome = revision.write_client_request(&mut out, &id(), &mut request);
+            if schemas.definition(name).is_none() {
+                assert!(outcome.unwrap_err().is_unsupported() && out.is_empty(), "{revision} has no {name}");
+                continue;
+            }
+            outcome.unwrap();
+            let message: Value = serde_json::from_slice(&out).unwrap();
             schemas.assert_message_fits(name, "JSONRPCRequest", &message);
         }
         for (name, mut notification) in notifications.clone() {
-            let message = write(|out| revision.write_client_notification(out, &mut notification).unwrap());
+            let mut out = BytesMut::new();
+            let outcome = revision.write_client_notification(&mut out, &mut notification);
+            // Some that only a server sends in the modern era are defined there all the same.
+            if revision.client_notification(notification.method().as_str()).is_none() {
+                assert!(outcome.unwrap_err().is_unsupported() && out.is_empty(), "{revision} has no {name}");
+                continue;
+            }
+            outcome.unwrap();
+            let message: Value = serde_json::from_slice(&out).unwrap();
             schemas.assert_message_fits(name, "JSONRPCNotification", &message);
         }
         for (name, mut answer) in answers.clone() {
             if schemas.definition(name).is_none() {
+                continue;
+            }
+            if revision.has_result_types() {
+                let mut out = BytesMut::new();
+                let refused = revision.write_client_answer(&mut out, &id(), &mut answer);
+                assert!(refused.unwrap_err().is_unsupported() && out.is_empty());
+                if name != "EmptyResult" {
+                    let response = write(|out| revision.write_input_response(out, &mut answer).unwrap());
+                    schemas.assert_fits(name, &response);
+                    schemas.assert_fits("InputResponse", &response);
+                }
                 continue;
             }
             let message = write(|out| revision.write_client_answer(out, &id(), &mut answer).unwrap());
@@ -707,18 +881,28 @@ fn the_method_tables_are_those_of_the_schemas() {
         let sides: [(&str, &[MethodRule]); 4] = [
             ("ClientRequest", table.client_requests),
             ("ClientNotification", table.client_notifications),
-            ("ServerRequest", table.server_requests),
+            (
+                if schemas.revision.has_result_types() { "InputRequest" } else { "ServerRequest" },
+                table.server_requests,
+            ),
             ("ServerNotification", table.server_notifications),
         ];
         for (union, rules) in sides {
-            let published: BTreeSet<&str> = schemas.definition(union).unwrap()["anyOf"]
-                .as_array()
-                .unwrap()
+            let definition = schemas.definition(union).unwrap();
+            let method = |definition: &'_ Value| definition["properties"]["method"]["const"].clone();
+            let published: Vec<Value> = match definition["anyOf"].as_array() {
+                Some(members) => members
+                    .iter()
+                    .map(|member| {
+                        let name = member["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+                        method(schemas.definition(name).unwrap())
+                    })
+                    .collect(),
+                None => vec![method(definition)],
+            };
+            let published: BTreeSet<&str> = published
                 .iter()
-                .map(|member| {
-                    let name = member["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
-                    schemas.definition(name).unwrap()["properties"]["method"]["const"].as_str().unwrap()
-                })
+                .map(|method| method.as_str().unwrap())
                 // Tasks come later.
                 .filter(|method| !method.contains("tasks/"))
                 .collect();
@@ -730,10 +914,30 @@ fn the_method_tables_are_those_of_the_schemas() {
 }
 
 #[test]
-fn the_latest_legacy_revision_writes_all_that_was_said() {
+fn the_latest_revision_of_each_era_writes_all_that_was_said() {
     let latest = Revision::LATEST_LEGACY;
-    for (_, answer) in answers() {
-        assert_eq!(written(latest, answer.clone())["result"], serde_json::to_value(&answer).unwrap());
+    for (name, answer) in answers() {
+        let mut said = serde_json::to_value(&answer).unwrap();
+        if !refuses(latest, answer.clone()) {
+            said.as_object_mut()
+                .unwrap()
+                .retain(|field, _| !["ttlMs", "cacheScope"].contains(&field.as_str()));
+            assert_eq!(written(latest, answer.clone())["result"], said, "{name}");
+        }
+        if !refuses(Revision::LATEST, answer.clone()) {
+            let mut said = serde_json::to_value(&answer).unwrap();
+            let kind = if name == "InputRequiredResult" { "input_required" } else { "complete" };
+            said["resultType"] = json!(kind);
+            said["_meta"][Meta::SERVER_INFO] = json!(implementation());
+            for tools in ["/tools/0", "/inputRequests/model/params/tools/0"] {
+                said.pointer_mut(tools).and_then(|tool| tool.as_object_mut()?.remove("execution"));
+            }
+            if let Some(asked) = said.get_mut("inputRequests").and_then(Value::as_object_mut) {
+                asked["url"]["params"].as_object_mut().unwrap().remove("elicitationId");
+                asked["model"]["params"].as_object_mut().unwrap().remove("_meta");
+            }
+            assert_eq!(written(Revision::LATEST, answer)["result"], said, "{name}");
+        }
     }
     let asked = ServerRequest::CreateMessage(sampling_with_tools());
     assert_eq!(written_request(latest, asked.clone())["params"], serde_json::to_value(&asked).unwrap());
@@ -782,6 +986,8 @@ fn structured_content_is_never_lost() {
     assert_eq!(content(Revision::V2024_11_05, object()), as_text("{\"a\":1}"));
     // The legacy revisions know objects only.
     assert_eq!(content(Revision::V2025_11_25, array()), as_text("[1]"));
+    let kept = content(Revision::LATEST, array());
+    assert_eq!((&kept["content"], &kept["structuredContent"]), (&json!([]), &json!([1])));
     // The text that is there already says the same.
     let both = CallToolResult::structured(raw(json!({"a": 1})));
     assert_eq!(content(Revision::V2025_03_26, both), as_text("{\"a\":1}"));
@@ -789,12 +995,14 @@ fn structured_content_is_never_lost() {
 
 #[test]
 fn a_completion_never_holds_more_than_the_limit() {
-    let mut completion = Completion::new(["a"]);
-    completion.values = vec![Str::from("a"); 130];
-    let message = written(Revision::V2024_11_05, CompleteResult::new(completion).into());
-    let completion = &message["result"]["completion"];
-    assert_eq!(completion["values"].as_array().unwrap().len(), Completion::MAX_VALUES);
-    assert_eq!((&completion["total"], &completion["hasMore"]), (&json!(130), &json!(true)));
+    for revision in Revision::ALL {
+        let mut completion = Completion::new(["a"]);
+        completion.values = vec![Str::from("a"); 130];
+        let message = written(revision, CompleteResult::new(completion).into());
+        let completion = &message["result"]["completion"];
+        assert_eq!(completion["values"].as_array().unwrap().len(), Completion::MAX_VALUES);
+        assert_eq!((&completion["total"], &completion["hasMore"]), (&json!(130), &json!(true)));
+    }
 }
 
 #[test]
@@ -809,6 +1017,9 @@ fn an_output_schema_that_is_not_of_objects_is_left_out() {
         let message = written(Revision::V2025_11_25, ListToolsResult::new([tool]).into());
         assert_eq!(message["result"]["tools"][0].get("outputSchema").is_some(), stays);
     }
+    let tool = Tool::new("t", raw(json!({"type": "object"}))).with_output_schema(raw(json!(true)));
+    let message = written(Revision::LATEST, ListToolsResult::new([tool]).into());
+    assert_eq!(message["result"]["tools"][0]["outputSchema"], json!(true));
 }
 
 #[test]
@@ -859,7 +1070,23 @@ fn what_has_no_lesser_form_is_refused_and_nothing_is_written() {
         refusal(Revision::V2025_03_26, form()),
         "protocol revision 2025-03-26 has no elicitation/create: do without it, or speak a revision that has it"
     );
-    assert!(refusal(Revision::V2026_07_28, form()).contains("2026-07-28"));
+    assert_eq!(
+        refusal(Revision::V2026_07_28, form()),
+        "protocol revision 2026-07-28 has no requests of servers: ask by `write_input_request` within a result"
+    );
+    let mut out = BytesMut::from("before");
+    let error = Revision::V2025_11_25.write_input_request(&mut out, &mut form()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "protocol revision 2025-11-25 has no questions as results: send the question as a request"
+    );
+    assert_eq!(out, "before");
+    let mut unnamed = ElicitUrlParams::new("e", "https://example.org", "Go.");
+    unnamed.elicitation_id = None;
+    assert_eq!(
+        refusal(Revision::V2025_11_25, unnamed.into()),
+        "protocol revision 2025-11-25 needs an `elicitation_id` in an elicitation by URL: name it"
+    );
 
     let mut used = ClientAnswer::from(CreateMessageResult::new(
         "model-1",
@@ -875,13 +1102,15 @@ fn what_has_no_lesser_form_is_refused_and_nothing_is_written() {
 #[test]
 fn an_answer_without_a_json_form_leaves_the_buffer_as_it_was() {
     let endless = Annotations::new().with_priority(f64::INFINITY);
-    let mut answer = Answer::from(CallToolResult::new([Content::text("x").with_annotations(endless)]));
-    let mut out = BytesMut::from("before");
-    let error = Revision::LATEST_LEGACY.write_answer(&mut out, &id(), &mut answer).unwrap_err();
-    assert!(error.to_string().contains("finite"), "{error}");
-    assert_eq!(out, "before");
-    assert!(Revision::V2026_07_28.write_answer(&mut out, &id(), &mut Answer::Empty).is_err());
-    assert_eq!(out, "before");
+    let result = CallToolResult::new([Content::text("x").with_annotations(endless)]).with_meta(meta());
+    let answer = Answer::from(result);
+    for revision in [Revision::LATEST_LEGACY, Revision::LATEST] {
+        let mut tried = answer.clone();
+        let mut out = BytesMut::from("before");
+        let error = revision.write_answer(&mut out, &id(), &mut tried).unwrap_err();
+        assert!(error.to_string().contains("finite"), "{error}");
+        assert_eq!((&out[..], &tried), (&b"before"[..], &answer));
+    }
 }
 
 #[test]
@@ -907,17 +1136,30 @@ fn revisions_are_negotiated_by_their_dates() {
     }
     assert_eq!(Revision::parse("2026-07-28"), Some(Revision::V2026_07_28));
     assert!(Revision::V2026_07_28.is_modern());
-    let mut dates: Vec<&str> = Revision::LEGACY.iter().map(|revision| revision.date()).collect();
-    assert!(dates.is_sorted());
-    dates.reverse();
-    assert_eq!(Revision::supported_dates(), dates.join(", "));
+    let dates = |revisions: &[Revision]| {
+        let mut dates: Vec<&str> = revisions.iter().map(|revision| revision.date()).collect();
+        assert!(dates.is_sorted());
+        dates.reverse();
+        dates.join(", ")
+    };
+    assert_eq!(Revision::supported_dates(), dates(&Revision::ALL));
+    assert_eq!(Revision::legacy_dates(), dates(&Revision::LEGACY));
+    assert_eq!(Revision::modern_dates(), dates(&Revision::MODERN));
+    assert_eq!([&Revision::LEGACY[..], &Revision::MODERN[..]].concat(), Revision::ALL);
+    assert!(Revision::MODERN.iter().all(|revision| revision.is_modern()));
+    assert!(!Revision::LEGACY.iter().any(|revision| revision.is_modern()));
+    assert_eq!(Some(&Revision::LATEST), Revision::ALL.last());
     assert!(serde_json::from_str::<Revision>("\"2099-01-01\"").is_err());
 }
 
 #[test]
 fn the_questions_are_answered_as_the_changelogs_say() {
-    let since = |question: fn(Revision) -> bool| Revision::LEGACY.into_iter().position(question);
-    let since = |question| since(question).map(|at| Revision::LEGACY[at].date());
+    let since =
+        |question: fn(Revision) -> bool| Revision::ALL.into_iter().find(|revision| question(*revision));
+    let since = |question| since(question).map(Revision::date);
+    assert_eq!(since(Revision::has_result_types), Some("2026-07-28"));
+    assert_eq!(since(Revision::is_modern), Some("2026-07-28"));
+    assert!(!Revision::LATEST.primes());
     assert_eq!(since(Revision::has_streamable_http), Some("2025-03-26"));
     assert_eq!(since(Revision::has_tool_annotations), Some("2025-03-26"));
     assert_eq!(since(Revision::has_audio), Some("2025-03-26"));
@@ -948,6 +1190,8 @@ fn rules_tell_the_capability_that_a_method_needs() {
     assert_eq!(rule(Revision::V2025_11_25, "ping"), Some(None));
     assert_eq!(rule(Revision::V2025_11_25, "sampling/createMessage"), None);
     assert_eq!(rule(Revision::V2025_11_25, "server/discover"), None);
+    assert_eq!(rule(Revision::V2026_07_28, "server/discover"), Some(None));
+    assert_eq!(rule(Revision::V2026_07_28, "ping"), None);
     assert_eq!(rule(Revision::V2024_11_05, "completion/complete"), Some(None));
     assert_eq!(rule(Revision::V2025_03_26, "completion/complete"), Some(Some(Capability::Completions)));
 
@@ -974,7 +1218,7 @@ fn rules_tell_the_capability_that_a_method_needs() {
             && capability.is_declared(&client, &none.1) == capability.is_of_client()
             && capability.is_declared(&none.0, &server) != capability.is_of_client()
     };
-    for revision in Revision::LEGACY {
+    for revision in Revision::ALL {
         let table = revision.table();
         let tables = [
             table.client_requests,

@@ -12,12 +12,14 @@ use crate::model::{
 
 pub(super) static TABLE: Table = Table {
     date: "2024-11-05",
-    lower: &Lacks,
+    lower: Some(&Lacks),
+    removed: None,
     client_requests: &CLIENT_REQUESTS,
     client_notifications: &CLIENT_NOTIFICATIONS,
     server_requests: &SERVER_REQUESTS,
     server_notifications: &SERVER_NOTIFICATIONS,
     modern: false,
+    result_types: false,
     streamable_http: false,
     batches: false,
     version_header: false,
@@ -34,6 +36,7 @@ pub(super) static TABLE: Table = Table {
     sampling_tools: false,
     argument_errors_are_results: false,
     resource_not_found: ErrorCode::RESOURCE_NOT_FOUND,
+    error_code: |code| code,
 };
 
 /// Completion needs no capability here: the capability came with the next revision.

@@ -14,12 +14,14 @@ use crate::model::{
 
 pub(super) static TABLE: Table = Table {
     date: "2025-03-26",
-    lower: &Lacks,
+    lower: Some(&Lacks),
+    removed: None,
     client_requests: &CLIENT_REQUESTS,
     client_notifications: &CLIENT_NOTIFICATIONS,
     server_requests: &SERVER_REQUESTS,
     server_notifications: &SERVER_NOTIFICATIONS,
     modern: false,
+    result_types: false,
     streamable_http: true,
     batches: true,
     version_header: false,
@@ -36,6 +38,7 @@ pub(super) static TABLE: Table = Table {
     sampling_tools: false,
     argument_errors_are_results: false,
     resource_not_found: ErrorCode::RESOURCE_NOT_FOUND,
+    error_code: |code| code,
 };
 
 pub(super) static CLIENT_REQUESTS: [MethodRule; 13] = [

@@ -15,12 +15,14 @@ use crate::model::{
 
 pub(super) static TABLE: Table = Table {
     date: "2025-06-18",
-    lower: &Lacks,
+    lower: Some(&Lacks),
+    removed: None,
     client_requests: &CLIENT_REQUESTS,
     client_notifications: &CLIENT_NOTIFICATIONS,
     server_requests: &SERVER_REQUESTS,
     server_notifications: &SERVER_NOTIFICATIONS,
     modern: false,
+    result_types: false,
     streamable_http: true,
     batches: false,
     version_header: true,
@@ -37,6 +39,7 @@ pub(super) static TABLE: Table = Table {
     sampling_tools: false,
     argument_errors_are_results: false,
     resource_not_found: ErrorCode::RESOURCE_NOT_FOUND,
+    error_code: |code| code,
 };
 
 pub(super) static SERVER_REQUESTS: [MethodRule; 4] = [

@@ -2,22 +2,26 @@
 //!
 //! <https://modelcontextprotocol.io/specification/2025-11-25/changelog>
 
+use std::collections::BTreeMap;
+
 use super::lower::{Lower, is_object_schema, structured_as_text};
 use super::table::{MethodRule, Table, free, needing};
 use super::v2024_11_05::CLIENT_NOTIFICATIONS;
 use super::v2025_03_26::CLIENT_REQUESTS;
 use super::v2025_06_18::SERVER_REQUESTS;
-use crate::jsonrpc::ErrorCode;
-use crate::model::{CallToolResult, Capability, Method, Tool, ToolResultContent};
+use crate::jsonrpc::{ErrorCode, Raw, Str};
+use crate::model::{CacheScope, CallToolResult, Capability, ElicitParams, Method, Tool, ToolResultContent};
 
 pub(super) static TABLE: Table = Table {
     date: "2025-11-25",
-    lower: &Lacks,
+    lower: Some(&Lacks),
+    removed: None,
     client_requests: &CLIENT_REQUESTS,
     client_notifications: &CLIENT_NOTIFICATIONS,
     server_requests: &SERVER_REQUESTS,
     server_notifications: &SERVER_NOTIFICATIONS,
     modern: false,
+    result_types: false,
     streamable_http: true,
     batches: false,
     version_header: true,
@@ -34,6 +38,7 @@ pub(super) static TABLE: Table = Table {
     sampling_tools: true,
     argument_errors_are_results: true,
     resource_not_found: ErrorCode::RESOURCE_NOT_FOUND,
+    error_code: |code| code,
 };
 
 static SERVER_NOTIFICATIONS: [MethodRule; 8] = [
@@ -47,7 +52,8 @@ static SERVER_NOTIFICATIONS: [MethodRule; 8] = [
     needing(Method::ElicitationComplete, Capability::ElicitationUrl),
 ];
 
-/// Compared with 2026-07-28: structured content and its schema are objects only.
+/// Compared with 2026-07-28: structured content and its schema are objects only; no cache hints, discovery, listening, or
+/// questions as results; an elicitation by URL has an id.
 struct Lacks;
 
 impl Lower for Lacks {
@@ -60,6 +66,27 @@ impl Lower for Lacks {
     fn call_tool_result(&self, result: &mut CallToolResult) {
         if result.structured_content.as_ref().is_some_and(|content| !content.is_object()) {
             structured_as_text(&mut result.structured_content, &mut result.content);
+        }
+    }
+
+    fn cache(&self, ttl_ms: &mut Option<u64>, scope: &mut Option<CacheScope>) {
+        (*ttl_ms, *scope) = (None, None);
+    }
+
+    fn round(&self, input_responses: &mut Option<BTreeMap<Str, Raw>>, request_state: &mut Option<Str>) {
+        (*input_responses, *request_state) = (None, None);
+    }
+
+    fn modern_result(&self) -> Result<(), &'static str> {
+        Err("has no such result: it is of the modern era alone")
+    }
+
+    fn elicit(&self, params: &mut ElicitParams) -> Result<(), &'static str> {
+        match params {
+            ElicitParams::Url(url) if url.elicitation_id.is_none() => {
+                Err("needs an `elicitation_id` in an elicitation by URL: name it")
+            }
+            _ => Ok(()),
         }
     }
 

@@ -5,11 +5,12 @@ use std::fmt;
 use bytes::BytesMut;
 use serde::ser::Error as _;
 
-use super::Revision;
-use super::lower::Lowered;
+use super::lower::{Lower, Lowered};
+use super::{ResultExtras, Revision, result};
 use crate::jsonrpc::{self, RequestId};
 use crate::model::{
-    Answer, ClientAnswer, ClientNotification, ClientRequest, Method, ServerNotification, ServerRequest,
+    Answer, ClientAnswer, ClientNotification, ClientRequest, Method, Question, ServerNotification,
+    ServerRequest,
 };
 
 /// Why a message was not written.
@@ -78,14 +79,56 @@ impl Revision {
     ///
     /// # Errors
     ///
-    /// When the answer has no JSON form, as a number that is not finite, and in a revision that is only known by name.
+    /// When the answer has no JSON form, as a number that is not finite, and when it is one that the revision does not have.
     pub fn write_answer(
         self,
         out: &mut BytesMut,
         id: &RequestId,
         answer: &mut Answer,
     ) -> Result<(), serde_json::Error> {
+        self.write_answer_with(out, id, answer, &ResultExtras::NONE)
+    }
+
+    /// Writes the response with which a server answers the request `id`, with what every result says beside. Only the modern
+    /// era says it: in an older revision this is [`write_answer`](Revision::write_answer).
+    ///
+    /// The result of the modern era begins with its `resultType`; one that is already JSON keeps its own. A server's identity
+    /// that the answer's `_meta` has already is kept, and so are its cache hints.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use throughline_proto::model::{Answer, CacheHints, CacheScope, Implementation, ListToolsResult};
+    /// use throughline_proto::revision::{ResultExtras, Revision};
+    ///
+    /// let cache = CacheHints { ttl_ms: 60_000, scope: CacheScope::Public };
+    /// let extras = ResultExtras::new(&Implementation::new("projects", "1.0.0"), cache)?;
+    /// let mut out = BytesMut::new();
+    /// Revision::LATEST.write_answer_with(&mut out, &1.into(), &mut ListToolsResult::new([]).into(), &extras)?;
+    /// assert_eq!(
+    ///     out,
+    ///     concat!(
+    ///         r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","#,
+    ///         r#""_meta":{"io.modelcontextprotocol/serverInfo":{"name":"projects","version":"1.0.0"}},"#,
+    ///         r#""tools":[],"ttlMs":60000,"cacheScope":"public"}}"#,
+    ///     )
+    /// );
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`write_answer`](Revision::write_answer); in the modern era also when a result that is already JSON is no object.
+    pub fn write_answer_with(
+        self,
+        out: &mut BytesMut,
+        id: &RequestId,
+        answer: &mut Answer,
+        extras: &ResultExtras,
+    ) -> Result<(), serde_json::Error> {
         self.lower(answer).map_err(serde_json::Error::custom)?;
+        if self.has_result_types() {
+            return jsonrpc::write_result_with(out, id, |out| result::write(self, out, answer, extras));
+        }
         match answer {
             Answer::Custom(raw) => {
                 jsonrpc::write_raw_result(out, id, raw);
@@ -106,12 +149,66 @@ impl Revision {
         id: &RequestId,
         answer: &mut ClientAnswer,
     ) -> Result<(), WriteError> {
+        if self.has_result_types() {
+            return Err(WriteError::Unsupported(format!(
+                "protocol revision {self} has no requests of servers: send what they ask along with the next request"
+            )));
+        }
         self.lower(answer)?;
         match answer {
             ClientAnswer::Custom(raw) => jsonrpc::write_raw_result(out, id, raw),
             answer => jsonrpc::write_result(out, id, answer)?,
         }
         Ok(())
+    }
+
+    /// Writes what a client answers to a question of an [`InputRequiredResult`](crate::model::InputRequiredResult): the result
+    /// alone.
+    ///
+    /// # Errors
+    ///
+    /// When the revision has no such questions, or JSON has no form for the answer.
+    pub fn write_input_response(
+        self,
+        out: &mut BytesMut,
+        answer: &mut ClientAnswer,
+    ) -> Result<(), WriteError> {
+        self.asks_by_results()?;
+        self.lower(answer)?;
+        match answer {
+            ClientAnswer::Custom(raw) => out.extend_from_slice(raw.as_bytes()),
+            answer => jsonrpc::write_value(out, answer)?,
+        }
+        Ok(())
+    }
+
+    /// Writes a question of a server as it stands in an [`InputRequiredResult`](crate::model::InputRequiredResult):
+    /// `{"method": .., "params": ..}`, without an id.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use throughline_proto::model::{EmptyParams, ServerRequest};
+    /// use throughline_proto::revision::Revision;
+    ///
+    /// let mut out = BytesMut::new();
+    /// Revision::LATEST.write_input_request(&mut out, &mut ServerRequest::ListRoots(EmptyParams::new()))?;
+    /// assert_eq!(out, r#"{"method":"roots/list","params":{}}"#);
+    /// # Ok::<(), throughline_proto::revision::WriteError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the revision has no such question, or JSON has no form for it.
+    pub fn write_input_request(
+        self,
+        out: &mut BytesMut,
+        request: &mut ServerRequest,
+    ) -> Result<(), WriteError> {
+        let method = request.method();
+        self.asks_by_results()?;
+        self.known(method, self.server_request(method.as_str()).is_some())?;
+        self.lower(request)?;
+        Ok(jsonrpc::write_value(out, &Question::from(&*request))?)
     }
 
     /// Writes a server's request.
@@ -127,6 +224,11 @@ impl Revision {
         request: &mut ServerRequest,
     ) -> Result<(), WriteError> {
         let method = request.method();
+        if self.has_result_types() {
+            return Err(WriteError::Unsupported(format!(
+                "protocol revision {self} has no requests of servers: ask by `write_input_request` within a result"
+            )));
+        }
         self.known(method, self.server_request(method.as_str()).is_some())?;
         self.lower(request)?;
         Ok(jsonrpc::write_request(out, id, method.as_str(), request)?)
@@ -206,22 +308,32 @@ impl Revision {
         )))
     }
 
+    fn asks_by_results(self) -> Result<(), WriteError> {
+        if self.has_result_types() {
+            return Ok(());
+        }
+        Err(WriteError::Unsupported(format!(
+            "protocol revision {self} has no questions as results: send the question as a request"
+        )))
+    }
+
     /// Takes every step from the newest form down to this revision's.
     fn lower(self, message: &mut impl Lowered) -> Result<(), WriteError> {
-        if self.is_modern() {
-            return Err(WriteError::Unsupported(format!(
-                "nothing can be written in protocol revision {self} yet: speak one of {}",
-                Revision::supported_dates()
-            )));
+        if let Some(removed) = self.table().removed {
+            self.step(message, removed)?;
         }
         for revision in Revision::ALL.into_iter().rev() {
-            message
-                .lower(revision.table().lower)
-                .map_err(|why| WriteError::Unsupported(format!("protocol revision {self} {why}")))?;
+            if let Some(lower) = revision.table().lower {
+                self.step(message, lower)?;
+            }
             if revision == self {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn step(self, message: &mut impl Lowered, step: &dyn Lower) -> Result<(), WriteError> {
+        message.lower(step).map_err(|why| WriteError::Unsupported(format!("protocol revision {self} {why}")))
     }
 }

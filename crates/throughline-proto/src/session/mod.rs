@@ -43,13 +43,15 @@ pub use outgoing::{AskNo, Expired};
 pub use record::SessionRecord;
 pub use route::{MessageKind, NoRoute, ProgressRoute, Roads, Route};
 
+pub use crate::model::Client;
+
 use crate::jsonrpc::{
     ErrorCode, ErrorObject, Notification, Outline, ProgressToken, Raw, Request, RequestId, Response, Str,
     meta_outline, reason,
 };
 use crate::model::{
-    Answer, CancelledParams, ClientCapabilities, Implementation, InitializeParams, InitializeResult,
-    LoggingLevel, ProgressParams, ResourceParams, SetLevelParams,
+    Answer, CancelledParams, ClientCapabilities, InitializeParams, InitializeResult, LoggingLevel,
+    ProgressParams, ResourceParams, SetLevelParams,
 };
 use crate::revision::Revision;
 
@@ -75,15 +77,6 @@ pub struct Session {
     incoming: Incoming,
     outgoing: Outgoing,
     streams: u64,
-}
-
-/// Who the client says it is, and what it can do.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// `clientInfo` of `initialize`.
-    pub info: Implementation,
-    /// `capabilities` of `initialize`.
-    pub capabilities: ClientCapabilities,
 }
 
 /// Bounds of one session.
@@ -264,15 +257,14 @@ impl Session {
         }
         let params: InitializeParams = parse_params(params, "initialize")?;
         let revision = Revision::negotiate(&params.protocol_version);
-        let client = Client { info: params.client_info, capabilities: params.capabilities };
+        let client = Client { info: Some(params.client_info), capabilities: params.capabilities };
         let session = Session::fresh(revision, client, tag, Keeps::of(offer), limits);
         Ok((session, offer.initialize_result(revision)))
     }
 
     /// What stands for a session while one POST is served without any: the client said nothing about itself.
     pub fn stateless(revision: Revision, limits: SessionLimits) -> Session {
-        let client = Client { info: Implementation::new("", ""), capabilities: ClientCapabilities::new() };
-        let session = Session::fresh(revision, client, 0, Keeps::NOTHING, limits);
+        let session = Session::fresh(revision, Client::default(), 0, Keeps::NOTHING, limits);
         Session { initialized: true, used: true, ..session }
     }
 

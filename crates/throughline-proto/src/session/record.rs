@@ -14,7 +14,8 @@ pub struct SessionRecord {
     /// The negotiated revision, by its date.
     pub protocol_version: Str,
     /// Who the client says it is.
-    pub client_info: Implementation,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_info: Option<Implementation>,
     /// What the client can do.
     pub capabilities: ClientCapabilities,
     /// The level the client set by `logging/setLevel`, if it did.

@@ -44,7 +44,7 @@ impl Caller {
         self.revision
     }
 
-    /// Name, version and capabilities of the client; `None` where it did not say (`stateless_http`).
+    /// Name, version and capabilities of the client; `None` where it said nothing (`stateless_http`).
     pub fn client(&self) -> Option<&Client> {
         self.client.as_ref()
     }

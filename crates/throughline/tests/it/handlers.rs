@@ -199,7 +199,12 @@ async fn without_a_token_there_is_no_progress() {
 async fn who_calls_is_known_to_the_handler() {
     let server = Server::new("it", "1").tool(tool("who", |cx: Context| async move {
         let client = cx.caller().client().expect("a session knows its client");
-        format!("{} {} {}", client.info.name, cx.caller().revision(), cx.session().is_some())
+        format!(
+            "{} {} {}",
+            client.info.as_ref().expect("it said who it is").name,
+            cx.caller().revision(),
+            cx.session().is_some()
+        )
     }));
     let wire = Wire::open(&StreamableHttp::new(server), Revision::V2025_06_18).await;
     assert_eq!(text(&wire.post(call(1, "who", json!({}))).send().await.json().await), "it 2025-06-18 true");

@@ -107,8 +107,9 @@ impl ElicitFormParams {
 pub struct ElicitUrlParams {
     /// The mode.
     pub mode: UrlMode,
-    /// Names this elicitation within the server, for the notification that it is complete.
-    pub elicitation_id: Str,
+    /// Names this elicitation within the server, for the notification that it is complete. The modern era has neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elicitation_id: Option<Str>,
     /// Where the user goes.
     pub url: Str,
     /// Why, for the user.
@@ -127,7 +128,7 @@ impl ElicitUrlParams {
     ) -> ElicitUrlParams {
         ElicitUrlParams {
             mode: UrlMode::Url,
-            elicitation_id: elicitation_id.into(),
+            elicitation_id: Some(elicitation_id.into()),
             url: url.into(),
             message: message.into(),
             meta: None,
@@ -168,9 +169,7 @@ impl TryFrom<AnyElicitParams> for ElicitParams {
             })),
             Some("url") => Ok(ElicitParams::Url(ElicitUrlParams {
                 mode: UrlMode::Url,
-                elicitation_id: any
-                    .elicitation_id
-                    .ok_or("an elicitation in url mode needs the field `elicitationId`")?,
+                elicitation_id: any.elicitation_id,
                 url: any.url.ok_or("an elicitation in url mode needs the field `url`")?,
                 message: any.message,
                 meta: any.meta,

@@ -1,7 +1,7 @@
 //! From `initialize` to rest and back.
 
 use super::*;
-use crate::model::{ResourcesCapability, ServerCapabilities};
+use crate::model::{Implementation, ResourcesCapability, ServerCapabilities};
 use crate::testing::ALL_CAPABILITIES;
 
 fn initialize(version: &str) -> (Pair, RequestId) {
@@ -26,7 +26,7 @@ fn each_legacy_revision_is_spoken_as_asked() {
         let (mut pair, id) = initialize(revision.date());
         assert_eq!(negotiated(&pair, &id), revision.date());
         assert_eq!(pair.server.session().revision(), revision);
-        assert_eq!(pair.server.session().client().info.name, "c");
+        assert_eq!(pair.server.session().client().info.as_ref().unwrap().name, "c");
         assert!(pair.server.session().client().capabilities.roots.is_some());
         assert!(pair.server.is_ended(StreamNo(1)), "the stream of `initialize` ends with its answer");
         assert_sound(&pair);
@@ -87,7 +87,7 @@ fn initialize_within_a_session_is_refused_and_changes_nothing() {
     pair.settle();
     assert_eq!(error_of(pair.outcome(&id)).code, ErrorCode::INVALID_REQUEST);
     assert_eq!(pair.server.session().revision(), Revision::V2025_03_26);
-    assert_eq!(pair.server.session().client().info.name, "client");
+    assert_eq!(pair.server.session().client().info.as_ref().unwrap().name, "client");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_record_rebuilds_the_session_and_no_number_is_used_again() {
     let mut rebuilt =
         Session::restore(record, &everything(), SessionLimits::default()).expect("a revision with sessions");
     assert_eq!(rebuilt.revision(), Revision::V2025_06_18);
-    assert_eq!(rebuilt.client().info.name, "client");
+    assert_eq!(rebuilt.client().info.as_ref().unwrap().name, "client");
     assert!(rebuilt.client().capabilities.elicitation.is_some_and(|elicitation| elicitation.url));
     assert!(rebuilt.is_initialized() && rebuilt.is_used());
     assert!(rebuilt.wants_log(LoggingLevel::Debug) && rebuilt.is_subscribed("a:b"));

@@ -28,7 +28,7 @@ pub(super) async fn answer(
     if let Some(date) = protocol_version(&parts.headers)?
         && Revision::parse(date).is_none_or(Revision::is_modern)
     {
-        return Err(Refusal::unsupported_version(date, Revision::supported_dates()));
+        return Err(Refusal::unsupported_version(date, Revision::legacy_dates()));
     }
     let live = endpoint.find_session(parts, endpoint.principal(parts).as_ref())?;
     if endpoint.is_draining() {

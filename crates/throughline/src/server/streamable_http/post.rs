@@ -123,7 +123,7 @@ fn version(parts: &Parts) -> Result<Option<Revision>, Refusal> {
     let Some(date) = protocol_version(&parts.headers)? else { return Ok(None) };
     match Revision::parse(date).filter(|revision| !revision.is_modern()) {
         Some(revision) => Ok(Some(revision)),
-        None => Err(Refusal::unsupported_version(date, Revision::supported_dates())),
+        None => Err(Refusal::unsupported_version(date, Revision::legacy_dates())),
     }
 }
 

@@ -88,7 +88,7 @@ pub fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
 
 /// The only value of a header, or `Err` when there are several: proxies and servers disagree on which of them
 /// counts.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ()> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (value, None) => Ok(value),

@@ -1,5 +1,6 @@
-//! The rules of HTTP as MCP uses it, pure, over the types of the `http` crate: who may ask, what the headers
-//! say, and the one table from a reason for refusal to its status.
+//! The rules of HTTP as MCP uses it, pure, over the types of the `http` crate: who may ask, which era a request
+//! is of, what the headers say and whether the body agrees, and the one table from a reason for refusal to its
+//! status.
 //!
 //! ```
 //! use ::http::HeaderMap;
@@ -22,13 +23,20 @@
 //! <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#streamable-http>.
 
 mod access;
+mod header_text;
 mod headers;
 mod media;
+mod param_headers;
 mod refusal;
+mod routing;
 
 pub use access::{Access, InvalidAccess};
+pub(crate) use header_text::is_token;
+pub use header_text::{decode_header_text, encode_header_text};
 pub use headers::{
     LAST_EVENT_ID, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, last_event_id, protocol_version, session_id,
 };
 pub use media::{Accepts, accepts, check_content_type};
-pub use refusal::{Refusal, RefusalKind};
+pub use param_headers::ParamHeaders;
+pub use refusal::{Refusal, RefusalKind, status_of};
+pub use routing::{MCP_METHOD, MCP_NAME, check_request_headers, is_modern_request, routing_name};

@@ -7,6 +7,8 @@ use bytes::BytesMut;
 use serde::Serialize;
 
 use crate::jsonrpc::{self, ErrorCode, ErrorObject, Malformed, Raw, RequestId};
+use crate::model::ClientCapabilities;
+use crate::revision::Revision;
 
 /// Why a request is refused, ready to be answered: an HTTP status and a JSON-RPC error with one plain
 /// sentence.
@@ -76,6 +78,13 @@ pub enum RefusalKind {
     /// A request of the modern era came to a server that only speaks sessions. Its code is not one of the
     /// modern era's, which tells a client that speaks both to fall back to `initialize`.
     ModernEra,
+    /// The headers and the body of a request of the modern era disagree, or a header that it needs is missing,
+    /// sent twice or unreadable.
+    HeaderMismatch,
+    /// A request of the modern era needs what its client did not declare.
+    MissingClientCapability,
+    /// A request of the modern era names a protocol version that this server does not speak.
+    UnsupportedProtocolVersion,
     /// The `Last-Event-ID` is none that this session gave out.
     CursorInvalid,
     /// Events after the cursor were dropped.
@@ -178,6 +187,21 @@ impl RefusalKind {
                 Code::INVALID_REQUEST,
                 "This server needs a session. Send initialize first.",
             ),
+            RefusalKind::HeaderMismatch => (
+                Status::BAD_REQUEST,
+                Code::HEADER_MISMATCH,
+                "The headers do not match the body. Send in them what the body says.",
+            ),
+            RefusalKind::MissingClientCapability => (
+                Status::BAD_REQUEST,
+                Code::MISSING_CLIENT_CAPABILITY,
+                "The request needs a capability that the client did not declare. Declare those in the data, if the client has them.",
+            ),
+            RefusalKind::UnsupportedProtocolVersion => (
+                Status::BAD_REQUEST,
+                Code::UNSUPPORTED_PROTOCOL_VERSION,
+                "The protocol version is not supported. Send one that server/discover lists.",
+            ),
             RefusalKind::CursorInvalid => (
                 Status::BAD_REQUEST,
                 Code::INVALID_REQUEST,
@@ -239,6 +263,37 @@ impl RefusalKind {
     }
 }
 
+/// The HTTP status of an error that answers a request while the head of the response has not left: where the modern era
+/// prescribes one it has it, and everything else is an ordinary answer, 200.
+///
+/// ```
+/// use throughline_proto::http::status_of;
+/// use throughline_proto::jsonrpc::ErrorCode;
+/// use throughline_proto::revision::Revision;
+///
+/// assert_eq!(status_of(Revision::LATEST_LEGACY, ErrorCode::METHOD_NOT_FOUND), 200);
+/// assert_eq!(status_of(Revision::LATEST, ErrorCode::METHOD_NOT_FOUND), 404);
+/// assert_eq!(status_of(Revision::LATEST, ErrorCode::MISSING_CLIENT_CAPABILITY), 400);
+/// assert_eq!(status_of(Revision::LATEST, ErrorCode::INVALID_PARAMS), 200);
+/// ```
+///
+/// Specification:
+/// <https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http#protocol-version-header>.
+#[must_use]
+pub fn status_of(revision: Revision, code: ErrorCode) -> StatusCode {
+    const PRESCRIBED: [RefusalKind; 4] = [
+        RefusalKind::MethodNotFound,
+        RefusalKind::HeaderMismatch,
+        RefusalKind::MissingClientCapability,
+        RefusalKind::UnsupportedProtocolVersion,
+    ];
+    PRESCRIBED
+        .iter()
+        .map(|kind| kind.row())
+        .find(|row| revision.is_modern() && row.1 == code)
+        .map_or(StatusCode::OK, |row| row.0)
+}
+
 impl Refusal {
     /// A refusal with the usual sentence for its kind.
     pub fn new(kind: RefusalKind) -> Refusal {
@@ -279,6 +334,39 @@ impl Refusal {
             "The MCP-Protocol-Version header says \"{}\", and this session negotiated \"{negotiated}\". Send that.",
             excerpt(requested)
         ))
+    }
+
+    /// A header of the modern era is not what it must be; `message` says which and what to send.
+    pub(super) fn header_mismatch(message: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(RefusalKind::HeaderMismatch).with_message(message)
+    }
+
+    /// The request needs `required`, which its client did not declare. They are in the data:
+    /// `{"requiredCapabilities":{"sampling":{}}}`.
+    pub fn missing_client_capability(required: &ClientCapabilities) -> Refusal {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Missing<'a> {
+            required_capabilities: &'a ClientCapabilities,
+        }
+        Refusal::new(RefusalKind::MissingClientCapability)
+            .with_data(&Missing { required_capabilities: required })
+    }
+
+    /// A request of the modern era names `requested`, and none of `supported` is that. Both are in the data:
+    /// `{"supported":["..",".."],"requested":".."}`.
+    pub fn unsupported_protocol_version(requested: &str, supported: &[Revision]) -> Refusal {
+        #[derive(Serialize)]
+        struct Versions<'a> {
+            supported: &'a [Revision],
+            requested: &'a str,
+        }
+        Refusal::new(RefusalKind::UnsupportedProtocolVersion)
+            .with_message(format!(
+                "The protocol version \"{}\" is not supported. Send one that the data lists.",
+                excerpt(requested)
+            ))
+            .with_data(&Versions { supported, requested: excerpt(requested) })
     }
 
     /// `lost` events after the cursor were dropped; `oldest` is the cursor to resume from for what is still
@@ -407,7 +495,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// As much of a peer's text as is worth repeating: a date has 10 characters.
-fn excerpt(text: &str) -> &str {
+pub(super) fn excerpt(text: &str) -> &str {
     const MOST: usize = 32;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => &text[..end],
@@ -436,6 +524,9 @@ mod tests {
         (RefusalKind::UnsupportedVersion, 400, -32600),
         (RefusalKind::VersionMismatch, 400, -32600),
         (RefusalKind::ModernEra, 400, -32600),
+        (RefusalKind::HeaderMismatch, 400, -32020),
+        (RefusalKind::MissingClientCapability, 400, -32021),
+        (RefusalKind::UnsupportedProtocolVersion, 400, -32022),
         (RefusalKind::CursorInvalid, 400, -32600),
         (RefusalKind::CursorGone, 400, -32600),
         (RefusalKind::CursorAtEnd, 400, -32600),
@@ -484,6 +575,47 @@ mod tests {
         }
         assert_eq!(Refusal::method_not_allowed("GET, POST").allow(), Some("GET, POST"));
         assert_eq!(excerpt("ééé"), "ééé");
+    }
+
+    #[test]
+    fn the_modern_refusals_carry_their_data() {
+        let written = |refusal: Refusal| {
+            let mut out = BytesMut::new();
+            refusal.with_id(RequestId::from(4)).write(&mut out);
+            String::from_utf8(out.to_vec()).unwrap()
+        };
+        let sampling = ClientCapabilities::new().with_sampling(Default::default());
+        assert_eq!(
+            written(Refusal::missing_client_capability(&sampling)),
+            r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32021,"message":"The request needs a capability that the client did not declare. Declare those in the data, if the client has them.","data":{"requiredCapabilities":{"sampling":{}}}}}"#
+        );
+        let supported = [Revision::V2026_07_28, Revision::V2025_11_25];
+        assert_eq!(
+            written(Refusal::unsupported_protocol_version("v999.0.0", &supported)),
+            r#"{"jsonrpc":"2.0","id":4,"error":{"code":-32022,"message":"The protocol version \"v999.0.0\" is not supported. Send one that the data lists.","data":{"supported":["2026-07-28","2025-11-25"],"requested":"v999.0.0"}}}"#
+        );
+        let long = "9".repeat(4000);
+        assert!(written(Refusal::unsupported_protocol_version(&long, &supported)).len() < 400);
+    }
+
+    #[test]
+    fn only_the_modern_era_prescribes_statuses_for_answers() {
+        for (code, status) in [
+            (ErrorCode::METHOD_NOT_FOUND, 404),
+            (ErrorCode::HEADER_MISMATCH, 400),
+            (ErrorCode::MISSING_CLIENT_CAPABILITY, 400),
+            (ErrorCode::UNSUPPORTED_PROTOCOL_VERSION, 400),
+            (ErrorCode::PARSE_ERROR, 200),
+            (ErrorCode::INVALID_REQUEST, 200),
+            (ErrorCode::INVALID_PARAMS, 200),
+            (ErrorCode::INTERNAL_ERROR, 200),
+            (ErrorCode(1), 200),
+        ] {
+            for revision in Revision::ALL {
+                let expected = if revision.is_modern() { status } else { 200 };
+                assert_eq!(status_of(revision, code), expected, "{code:?} in {revision}");
+            }
+        }
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use bytestring::ByteString;
@@ -71,11 +72,19 @@ impl ProgressToken {
 /// The JSON string `part` as text: a slice of `owner` unless it has escapes; `None` when it is no (sound)
 /// string.
 pub(crate) fn text_of(owner: &ByteString, part: &RawValue) -> Option<Str> {
+    match text(part)? {
+        Cow::Borrowed(text) => Some(Str::slice_of(owner, text)),
+        Cow::Owned(text) => Some(Str::from(text)),
+    }
+}
+
+/// The JSON string `part` as text, without a copy unless it has escapes; `None` when it is no (sound) string.
+pub(crate) fn text(part: &RawValue) -> Option<Cow<'_, str>> {
     let inner = part.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.as_bytes().contains(&b'\\') {
-        serde_json::from_str::<String>(part.get()).ok().map(Str::from)
+        serde_json::from_str(part.get()).ok().map(Cow::Owned)
     } else {
-        Some(Str::slice_of(owner, inner))
+        Some(Cow::Borrowed(inner))
     }
 }
 

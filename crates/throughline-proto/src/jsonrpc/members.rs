@@ -60,9 +60,9 @@ impl<'de, const N: usize> Visitor<'de> for Object<'_, N> {
 }
 
 /// Which of the names a key is. Asked by text, so that a key written with escapes is the same key.
-struct Key<'n, const N: usize>(&'n [&'n str; N]);
+pub(crate) struct Key<'n, T>(pub(crate) &'n [T]);
 
-impl<'de, const N: usize> DeserializeSeed<'de> for Key<'_, N> {
+impl<'de, T: AsRef<str>> DeserializeSeed<'de> for Key<'_, T> {
     type Value = Option<usize>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, key: D) -> Result<Option<usize>, D::Error> {
@@ -70,7 +70,7 @@ impl<'de, const N: usize> DeserializeSeed<'de> for Key<'_, N> {
     }
 }
 
-impl<const N: usize> Visitor<'_> for Key<'_, N> {
+impl<T: AsRef<str>> Visitor<'_> for Key<'_, T> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,6 +78,6 @@ impl<const N: usize> Visitor<'_> for Key<'_, N> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.iter().position(|name| *name == key))
+        Ok(self.0.iter().position(|name| name.as_ref() == key))
     }
 }

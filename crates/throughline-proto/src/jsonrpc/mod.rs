@@ -35,8 +35,10 @@ mod str;
 mod write;
 
 pub use error::{ErrorCode, ErrorObject, reason};
+pub(crate) use id::text;
 pub use id::{ProgressToken, RequestId};
 pub use line::{LineDecoder, LineTooLong};
+pub(crate) use members::Key;
 pub use message::{Frame, Malformed, Message, Notification, Request, Response};
 pub use outline::{MetaOutline, Outline, meta_outline, outline};
 pub use parse::{ParseLimits, parse};

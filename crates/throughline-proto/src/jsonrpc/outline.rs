@@ -21,6 +21,10 @@ pub struct Outline<'a> {
     pub cursor: Option<&'a RawValue>,
     /// `_meta`; [`meta_outline`] looks into it.
     pub meta: Option<&'a RawValue>,
+    /// `inputResponses`, which only requests of the modern era carry.
+    pub input_responses: Option<&'a RawValue>,
+    /// `requestState`, which only requests of the modern era carry.
+    pub request_state: Option<&'a RawValue>,
 }
 
 /// The members of `_meta` that this library itself reads.
@@ -30,6 +34,18 @@ pub struct MetaOutline<'a> {
     pub progress_token: Option<&'a RawValue>,
     /// `io.modelcontextprotocol/protocolVersion`, which only requests of the modern era carry.
     pub protocol_version: Option<&'a RawValue>,
+    /// `io.modelcontextprotocol/clientInfo`, which only requests of the modern era carry.
+    pub client_info: Option<&'a RawValue>,
+    /// `io.modelcontextprotocol/clientCapabilities`, which only requests of the modern era carry.
+    pub client_capabilities: Option<&'a RawValue>,
+    /// `io.modelcontextprotocol/logLevel`, which only requests of the modern era carry.
+    pub log_level: Option<&'a RawValue>,
+    /// `traceparent`; [`TraceContext`](crate::stateless::TraceContext) reads it and the next two.
+    pub traceparent: Option<&'a RawValue>,
+    /// `tracestate`.
+    pub tracestate: Option<&'a RawValue>,
+    /// `baggage`.
+    pub baggage: Option<&'a RawValue>,
 }
 
 /// Finds the members of [`Outline`] in one scan, without a copy. Every other member is skipped; no params is
@@ -50,9 +66,10 @@ pub struct MetaOutline<'a> {
 /// Invalid params when `params` is not an object or has one of these members twice.
 pub fn outline(params: Option<&Raw>) -> Result<Outline<'_>, ErrorObject> {
     let Some(params) = params else { return Ok(Outline::default()) };
-    let [name, uri, arguments, cursor, meta] =
-        read(&["name", "uri", "arguments", "cursor", "_meta"], "params", params.as_str())?;
-    Ok(Outline { name, uri, arguments, cursor, meta })
+    let names = ["name", "uri", "arguments", "cursor", "_meta", "inputResponses", "requestState"];
+    let [name, uri, arguments, cursor, meta, input_responses, request_state] =
+        read(&names, "params", params.as_str())?;
+    Ok(Outline { name, uri, arguments, cursor, meta, input_responses, request_state })
 }
 
 /// Finds the members of [`MetaOutline`] in a `_meta`, as [`outline`] does in `params`.
@@ -62,9 +79,36 @@ pub fn outline(params: Option<&Raw>) -> Result<Outline<'_>, ErrorObject> {
 /// Invalid params when `_meta` is not an object or has one of these members twice.
 pub fn meta_outline(meta: Option<&RawValue>) -> Result<MetaOutline<'_>, ErrorObject> {
     let Some(meta) = meta else { return Ok(MetaOutline::default()) };
-    let [progress_token, protocol_version] =
-        read(&["progressToken", "io.modelcontextprotocol/protocolVersion"], "_meta", meta.get())?;
-    Ok(MetaOutline { progress_token, protocol_version })
+    let names = [
+        "progressToken",
+        "io.modelcontextprotocol/protocolVersion",
+        "io.modelcontextprotocol/clientInfo",
+        "io.modelcontextprotocol/clientCapabilities",
+        "io.modelcontextprotocol/logLevel",
+        "traceparent",
+        "tracestate",
+        "baggage",
+    ];
+    let [
+        progress_token,
+        protocol_version,
+        client_info,
+        client_capabilities,
+        log_level,
+        traceparent,
+        tracestate,
+        baggage,
+    ] = read(&names, "_meta", meta.get())?;
+    Ok(MetaOutline {
+        progress_token,
+        protocol_version,
+        client_info,
+        client_capabilities,
+        log_level,
+        traceparent,
+        tracestate,
+        baggage,
+    })
 }
 
 fn read<'a, const N: usize>(
@@ -104,6 +148,32 @@ mod tests {
         assert!(meta.protocol_version.is_none());
         assert!(meta_outline(None).unwrap().progress_token.is_none());
         assert!(super::outline(None).unwrap().meta.is_none());
+    }
+
+    #[test]
+    fn every_member_is_found_under_its_own_name() {
+        let params = Raw::from_json(
+            r#"{"requestState":1,"inputResponses":2,"_meta":{"baggage":3,"tracestate":4,"traceparent":5,
+            "io.modelcontextprotocol/logLevel":6,"io.modelcontextprotocol/clientCapabilities":7,
+            "io.modelcontextprotocol/clientInfo":8,"io.modelcontextprotocol/protocolVersion":9,"progressToken":10},
+            "cursor":11,"arguments":12,"uri":13,"name":14}"#,
+        )
+        .unwrap();
+        let of = outline(Some(&params)).unwrap();
+        let params = [of.request_state, of.input_responses, of.cursor, of.arguments, of.uri, of.name];
+        assert_eq!(params.map(|part| part.unwrap().get()), ["1", "2", "11", "12", "13", "14"]);
+        let of = meta_outline(of.meta).unwrap();
+        let meta = [
+            of.baggage,
+            of.tracestate,
+            of.traceparent,
+            of.log_level,
+            of.client_capabilities,
+            of.client_info,
+            of.protocol_version,
+            of.progress_token,
+        ];
+        assert_eq!(meta.map(|part| part.unwrap().get()), ["3", "4", "5", "6", "7", "8", "9", "10"]);
     }
 
     #[test]

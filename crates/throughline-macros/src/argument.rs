@@ -23,6 +23,8 @@ pub(crate) struct Argument {
     pub(crate) range: Option<Limits>,
     pub(crate) length: Option<Limits>,
     pub(crate) complete: Option<Path>,
+    /// The `Mcp-Param-` header that carries it too.
+    pub(crate) header: Option<LitStr>,
 }
 
 /// What an argument is when the client leaves it out.
@@ -60,6 +62,7 @@ impl Argument {
             range: None,
             length: None,
             complete: None,
+            header: None,
         };
         for attribute in take(&mut input.attrs, |attribute| attribute.path().is_ident("arg")) {
             attribute.parse_args_with(|input: ParseStream<'_>| argument.options(kind, input))?;
@@ -126,9 +129,17 @@ impl Argument {
                 let why = "only the arguments of prompts and the variables of resource templates are completed; remove `complete`";
                 Err(Error::new(key.span(), why))
             }
+            "header" if kind == Kind::Tool => {
+                let name = text(key, input)?;
+                self.header.replace(name).map_or(Ok(()), |_| Err(twice()))
+            }
+            "header" => {
+                let why = "only the arguments of tools are carried in headers; remove `header`";
+                Err(Error::new(key.span(), why))
+            }
             _ => {
                 let why = format!(
-                    "`#[arg]` has no option `{word}`; it has `default`, `doc`, `rename`, `range`, `min`, `max`, `length` and `complete`"
+                    "`#[arg]` has no option `{word}`; it has `default`, `doc`, `rename`, `range`, `min`, `max`, `length`, `complete` and `header`"
                 );
                 Err(Error::new(key.span(), why))
             }
@@ -159,6 +170,22 @@ impl Argument {
                 "this default is out of the argument's own range; change one of them",
             ));
         }
+        self.header.as_ref().map_or(Ok(()), |header| self.check_header(header))
+    }
+
+    /// A header carries a text, an integer or a boolean; of a type of the user's own, its schema tells when it is registered
+    /// (<https://modelcontextprotocol.io/specification/2026-07-28/server/tools#x-mcp-header>).
+    fn check_header(&self, header: &LitStr) -> Result<()> {
+        let name = header.value();
+        if name.is_empty() || !name.bytes().all(is_token) {
+            let why = "this cannot be the name of a header: use letters, digits and `-`, as in `header = \"Region\"`; `Mcp-Param-` is put before it";
+            return Err(Error::new(header.span(), why));
+        }
+        let ty = inner_of(&self.ty, "Option").unwrap_or(&self.ty);
+        if last_segment(ty, &["Vec", "f32", "f64"]).is_some() {
+            let why = "a header carries a text, an integer or a boolean, which this type is not; remove `header` or change the type";
+            return Err(Error::new_spanned(&self.ty, why));
+        }
         Ok(())
     }
 
@@ -174,7 +201,7 @@ impl Argument {
     /// What `length` counts, where the type has a length.
     pub(crate) fn unit(&self) -> Option<Unit> {
         let ty = inner_of(&self.ty, "Option").unwrap_or(&self.ty);
-        match last_segment(ty)? {
+        match last_segment(ty, &["String", "Vec"])? {
             "String" => Some(Unit::Characters),
             "Vec" => Some(Unit::Items),
             _ => None,
@@ -244,10 +271,16 @@ fn inner_of<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
     }
 }
 
-fn last_segment(ty: &Type) -> Option<&'static str> {
+/// The last name of a type, where it is one of these.
+fn last_segment<'a>(ty: &Type, names: &[&'a str]) -> Option<&'a str> {
     let Type::Path(path) = peeled(ty) else { return None };
     let last = &path.path.segments.last()?.ident;
-    ["String", "Vec"].into_iter().find(|name| last == name)
+    names.iter().copied().find(|name| last == name)
+}
+
+/// What the name of a header is made of ([tokens](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Types that no argument can have, with what to write instead.

@@ -232,6 +232,10 @@ impl Definition {
                 let name = &argument.name;
                 settings.extend(quote!(.complete(#name, #complete)));
             }
+            if let Some(header) = &argument.header {
+                let name = &argument.name;
+                settings.extend(quote!(.header(#name, #header)));
+            }
         }
         settings
     }

@@ -1,5 +1,7 @@
 //! A function, read as what it takes and gives.
 
+use std::collections::HashSet;
+
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::spanned::Spanned;
@@ -90,8 +92,15 @@ impl Handler {
     }
 
     fn check_names(&self) -> Result<()> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
+        let mut headers = HashSet::new();
         for argument in self.arguments() {
+            if let Some(header) = &argument.header
+                && !headers.insert(header.value().to_ascii_lowercase())
+            {
+                let why = format!("two arguments are carried in the header `{}`; rename one", header.value());
+                return Err(Error::new(header.span(), why));
+            }
             if !seen.insert(argument.name.value()) {
                 let why = format!("two arguments are named `{}`; rename one", argument.name.value());
                 return Err(Error::new_spanned(&argument.name, why));

@@ -32,6 +32,7 @@
 //! - [`revision`]: which revisions there are and how each looks on the wire. The only place that names one.
 //! - [`log`]: one stream's events, so that a connection can be lost and a stream not.
 //! - [`session`]: the machine of the revisions that have sessions.
+//! - [`stateless`]: the machine of the revisions that have none.
 //! - [`http`]: the rules about HTTP that need no HTTP server.
 //!
 //! # A first program
@@ -42,11 +43,7 @@
 //! use throughline_proto::model::{Implementation, ServerCapabilities};
 //! use throughline_proto::session::{Begin, Offer, Session, SessionLimits};
 //!
-//! let offer = Offer {
-//!     info: Implementation::new("projects", "1.0.0"),
-//!     capabilities: ServerCapabilities::new(),
-//!     instructions: None,
-//! };
+//! let offer = Offer::new(Implementation::new("projects", "1.0.0"), ServerCapabilities::new());
 //! let params = Raw::from_json(
 //!     r#"{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#,
 //! )?;

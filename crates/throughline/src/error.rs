@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Serialize;
 use throughline_proto::jsonrpc::{ErrorCode, ErrorObject};
 
+use crate::handler::{AskError, InputRequired, Outcome};
+
 /// The result of a handler.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -38,14 +40,30 @@ impl Error {
         self.0.downcast_ref()
     }
 
+    /// The error inside, if it is an `E`: an [`AskError`](crate::AskError), for instance.
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.0.downcast_ref()
+    }
+
     /// The error inside.
     pub fn into_inner(self) -> Box<dyn std::error::Error + Send + Sync> {
         self.0
     }
 
-    /// Splits into the protocol error that it is, or itself.
-    pub(crate) fn into_protocol_error(self) -> std::result::Result<McpError, Error> {
-        self.0.downcast::<McpError>().map(|error| *error).map_err(Error)
+    /// Splits into the answer that it stands for, a protocol error or one that asks, or itself.
+    pub(crate) fn into_answer(self) -> std::result::Result<Outcome, Error> {
+        let other = match self.0.downcast::<McpError>() {
+            Ok(error) => return Ok(Err(*error)),
+            Err(other) => other,
+        };
+        let other = match other.downcast::<InputRequired>() {
+            Ok(required) => return Ok(required.into_outcome()),
+            Err(other) => other,
+        };
+        match other.downcast_ref::<AskError>().and_then(AskError::as_protocol_error) {
+            Some(error) => Ok(Err(error.clone().into())),
+            None => Err(Error(other)),
+        }
     }
 }
 

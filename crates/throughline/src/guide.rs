@@ -8,6 +8,7 @@
 //! | [Dashboards](dashboards) | tell clients what changed: subscriptions, lists, broadcasts |
 //! | [The two streams](streams) | know which stream carries which message |
 //! | [What the flags take away](flags) | use `json_response` or `stateless_http` |
+//! | [Both eras](eras) | serve clients with and without sessions, and know what differs |
 //! | [Resuming](resuming) | know what a client gets that comes back, and for how long |
 //! | [Mounting in axum](mounting) | make the endpoint a route of an application |
 //! | [Composing](composing) | mount servers in servers, hide tools from some, add methods of your own, put layers around calls |
@@ -34,6 +35,7 @@ page!(long_work, "long-work.md");
 page!(dashboards, "dashboards.md");
 page!(streams, "streams.md");
 page!(flags, "flags.md");
+page!(eras, "eras.md");
 page!(resuming, "resuming.md");
 page!(mounting, "mounting.md");
 page!(composing, "composing.md");

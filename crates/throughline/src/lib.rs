@@ -35,20 +35,22 @@
 //!
 //! The [guide] has a page for each thing that people do, with programs that run: [your first server](guide::first_server),
 //! [asking the user](guide::asking), [long work](guide::long_work), [dashboards](guide::dashboards),
-//! [the two streams](guide::streams), [what the flags take away](guide::flags), [resuming](guide::resuming),
+//! [the two streams](guide::streams), [what the flags take away](guide::flags), [both eras](guide::eras), [resuming](guide::resuming),
 //! [mounting in axum](guide::mounting), [composing](guide::composing), [testing](guide::testing),
 //! [deploying behind a proxy](guide::deploying), [observing](guide::observing), and
 //! [coming from rmcp](guide::from_rmcp).
 //!
 //! # What it speaks
 //!
-//! Streamable HTTP for the revisions with sessions: 2025-03-26, 2025-06-18 and 2025-11-25 (and 2024-11-05 over the same
-//! transport), and the same over standard input and output ([`Stdio`]). Not yet: revision 2026-07-28 (such a request is
-//! refused so that a client of both eras falls back), the older HTTP+SSE transport, authorization, and a full client.
+//! Streamable HTTP in both of its eras at one address: the revisions with sessions, 2025-03-26, 2025-06-18 and 2025-11-25 (and
+//! 2024-11-05 over the same transport), and 2026-07-28, which has none. The same over standard input and output ([`Stdio`]).
+//! Not yet: tasks, the older HTTP+SSE transport, authorization, and a full client.
 //!
 //! # Features
 //!
 //! - `macros` (on by default): the attributes above. They bring in no crate that is not needed anyway.
+//! - `opentelemetry`: the span of a call is part of the trace that its request came with, for programs with the layer of
+//!   `tracing-opentelemetry` (0.34); see [observing](guide::observing).
 //!
 //! # Safety by default
 //!
@@ -70,15 +72,17 @@ pub use ::http::request::Parts;
 pub use client::{Called, Client, ClientError, Connect, Incoming, Received, RequestBody};
 pub use error::{Error, McpError, Result};
 pub use handler::{
-    Ability, Answer, Ask, AskError, Call, CallOver, CallRequest, CallService, Caller, Cancelled, Completing,
-    Context, Elicit, ElicitUrl, Extract, Function, Group, Handled, Handler, IntoMethodResult, IntoPrompt,
-    IntoPromptResult, IntoResource, IntoResourceResult, IntoTemplate, IntoTool, IntoToolResult, Json,
-    Layered, Log, Meta, Misuse, Needs, Notify, Offer, Outcome, PeerSet, Peers, Principal, Progress,
-    PromptDef, Question, RawQuestion, Reply, ResourceDef, Roots, Sample, Server, SessionHandle, SessionInfo,
-    State, TemplateDef, ToolDef, prompt, resource, template, tool,
+    Ability, Answer, Ask, AskAll, AskError, Call, CallOver, CallRequest, CallService, Caller, Cancelled,
+    Completing, Context, Elicit, ElicitUrl, Extract, Function, Group, Handled, Handler, InputRequired,
+    InputResponses, IntoMethodResult, IntoPrompt, IntoPromptResult, IntoResource, IntoResourceResult,
+    IntoTemplate, IntoTool, IntoToolResult, Json, Layered, Log, Meta, Misuse, Needs, Notify, Offer,
+    OnceError, Outcome, PeerInfo, PeerSet, Peers, Principal, Progress, PromptDef, Question, RawQuestion,
+    Reply, ResourceDef, Roots, Sample, Server, SessionHandle, State, TemplateDef, ToolDef, prompt, resource,
+    template, tool,
 };
 pub use server::{
-    Builder, Closed, Counters, ResponseBody, ResponseMode, Serve, Stdio, StoreFailure, StreamableHttp, serve,
+    Builder, Closed, Counters, Era, ResponseBody, ResponseMode, Serve, Stdio, StoreFailure, StreamableHttp,
+    serve,
 };
 #[cfg(feature = "macros")]
 #[doc = include_str!("handler/docs/prompt.md")]
@@ -92,6 +96,7 @@ pub use throughline_macros::server;
 #[cfg(feature = "macros")]
 #[doc = include_str!("handler/docs/tool.md")]
 pub use throughline_macros::tool;
+pub use throughline_proto::stateless::{KeyRing, TraceContext, WeakSecret};
 pub use throughline_proto::{http, jsonrpc, model, revision, session};
 
 /// What the code of the macros names. No part of the interface: it changes without notice.

@@ -2,11 +2,16 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// The time by the runtime's clock, so that a paused clock works in tests.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Seconds since 1970 by the system's clock: what every process agrees on.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Runs a future as a task of its own.

@@ -28,10 +28,15 @@ async fn guide(guide: Guide, cx: Context) -> Result<&'static str, McpError> {
     })
 }
 
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("ask_permission", "Answer its question with accept, decline or cancel: each gets an answer of its own."),
     ("echo", "The quickest call: one JSON body comes back, no stream."),
     ("list_project_roots", "It fails with a sentence when the client did not declare the roots capability."),
+    (
+        "plan_trip",
+        "It asks three questions, one after another. The offer is made once: its number stays the same, also where each answer \
+         goes to another process.",
+    ),
     (
         "research",
         "Set the log level to info first: then a log message comes with each step, beside its progress.",

@@ -12,6 +12,7 @@ mod research;
 mod roots;
 mod slow;
 mod summary;
+mod trip;
 
 use throughline::Server;
 use throughline::model::Implementation;
@@ -24,8 +25,8 @@ pub(crate) fn server() -> Server {
         Implementation::new("throughline-demo", env!("CARGO_PKG_VERSION")).with_title("throughline demo");
     Server::describe(info)
         .instructions(
-            "A demonstration server. `research` and `slow` run long and report progress; `ask_permission`, `summarize` and \
-             `list_project_roots` ask the client something. The resources metrics://cpu and metrics://memory change every \
+            "A demonstration server. `research` and `slow` run long and report progress; `ask_permission`, `summarize`, \
+             `list_project_roots` and `plan_trip` ask the client something. The resources metrics://cpu and metrics://memory change every \
              second: subscribe to them. guide://tools/{name} tells more about a tool.",
         )
         .tool(research::tool())
@@ -34,6 +35,7 @@ pub(crate) fn server() -> Server {
         .tool(permission::tool())
         .tool(summary::tool())
         .tool(roots::tool())
+        .tool(trip::tool())
         .resource(metrics::cpu())
         .resource(metrics::memory())
         .template(guide::template())

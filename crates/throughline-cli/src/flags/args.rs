@@ -45,7 +45,17 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "THROUGHLINE_PATH", hide_env_values = true, default_value = "/mcp")]
     pub(super) path: String,
 
-    /// How calls are answered.
+    /// Which clients are served.
+    #[arg(
+        long,
+        value_name = "ERA",
+        env = "THROUGHLINE_ERA",
+        hide_env_values = true,
+        default_value = "hybrid"
+    )]
+    pub(super) era: Era,
+
+    /// How calls in a session are answered.
     #[arg(
         long,
         value_name = "MODE",
@@ -55,9 +65,16 @@ pub(super) struct ServeArgs {
     )]
     pub(super) response: Response,
 
-    /// Keep no sessions: any instance can answer any request, but nothing can be asked, subscribed to or resumed.
+    /// Keep no sessions, also for clients that would open one: any instance can answer any request of theirs, but nothing can
+    /// be asked, subscribed to or resumed.
     #[arg(long, env = "THROUGHLINE_STATELESS", hide_env_values = true, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub(super) stateless: bool,
+
+    /// Secret that seals what a call carries while it asks its client something, of at least 32 characters, or @FILE with
+    /// one on each line; may be repeated, newest first: the others only open. Servers with the same one answer each
+    /// other's rounds [default: a random one].
+    #[arg(long, value_name = "SECRET", env = "THROUGHLINE_SEAL_KEY", hide_env_values = true)]
+    pub(super) seal_key: Vec<Secret>,
 
     /// Let web pages of this origin call the server, such as https://app.example.com; may be repeated.
     #[arg(
@@ -92,6 +109,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "DURATION", env = "THROUGHLINE_KEEP_ALIVE", hide_env_values = true, default_value = "15s", value_parser = duration::parse)]
     pub(super) keep_alive: Duration,
 
+    /// Most entries on a page of a list; fewer than there are let a client show that it takes the next page.
+    #[arg(long, value_name = "N", env = "THROUGHLINE_PAGE_SIZE", hide_env_values = true, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) page_size: u32,
+
     /// How long running calls may take to finish when the server is told to stop, or its input ends [default: 10s; 1s with
     /// --stdio].
     #[arg(long, value_name = "DURATION", env = "THROUGHLINE_SHUTDOWN_GRACE", hide_env_values = true, value_parser = duration::parse)]
@@ -116,6 +137,32 @@ pub(super) struct ServeArgs {
         default_value = "human"
     )]
     pub(super) log_format: LogFormat,
+}
+
+/// What must not be shown.
+#[derive(Clone)]
+pub(super) struct Secret(pub(super) String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Era {
+    /// Those that open a session with initialize, and those of the revisions without sessions.
+    Hybrid,
+    /// Only those of the revisions without sessions.
+    Modern,
+    /// Only those that open a session with initialize.
+    Legacy,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -1,13 +1,16 @@
 //! What the command line means, checked.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use throughline::ResponseMode;
+use throughline::{Era, KeyRing, ResponseMode};
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
-use super::args::{Response, ServeArgs};
+use super::args::{self, Response, Secret, ServeArgs};
 use crate::Stop;
 
 /// How to serve.
@@ -19,13 +22,17 @@ pub(crate) struct Serve {
     pub(crate) listen: String,
     /// Where the endpoint is: begins with `/`, no query.
     pub(crate) path: String,
+    pub(crate) era: Era,
     pub(crate) mode: ResponseMode,
     pub(crate) stateless: bool,
+    /// `None`: a random key.
+    pub(crate) seal: Option<KeyRing>,
     pub(crate) origins: Vec<String>,
     pub(crate) hosts: Hosts,
     pub(crate) max_sessions: usize,
     pub(crate) idle_timeout: Duration,
     pub(crate) keep_alive: Duration,
+    pub(crate) page_size: usize,
     pub(crate) shutdown_grace: Duration,
     pub(crate) log: EnvFilter,
     pub(crate) log_format: LogFormat,
@@ -54,17 +61,24 @@ impl Serve {
             stdio: args.stdio,
             listen: check_listen(args.listen)?,
             path: check_path(args.path)?,
+            era: match args.era {
+                args::Era::Hybrid => Era::Hybrid,
+                args::Era::Modern => Era::Modern,
+                args::Era::Legacy => Era::Legacy,
+            },
             mode: match args.response {
                 Response::Adaptive => ResponseMode::Adaptive,
                 Response::Sse => ResponseMode::Sse,
                 Response::Json => ResponseMode::Json,
             },
             stateless: args.stateless,
+            seal: read_seal_keys(&args.seal_key)?,
             origins: named(args.allow_origin),
             hosts: if hosts.iter().any(|host| host == "*") { Hosts::Any } else { Hosts::Named(hosts) },
             max_sessions: usize::try_from(args.max_sessions).unwrap_or(usize::MAX),
             idle_timeout: args.idle_timeout,
             keep_alive: args.keep_alive,
+            page_size: usize::try_from(args.page_size).unwrap_or(usize::MAX),
             shutdown_grace: args.shutdown_grace.unwrap_or(if args.stdio { STDIO_GRACE } else { GRACE }),
             log: EnvFilter::try_new(&args.log).map_err(|_| {
                 wrong(
@@ -75,6 +89,42 @@ impl Serve {
             })?,
             log_format: args.log_format,
         })
+    }
+}
+
+/// The secrets as a ring, the first one sealing. An empty one, as of a variable that is set to nothing, is none.
+fn read_seal_keys(secrets: &[Secret]) -> Result<Option<KeyRing>, Stop> {
+    let mut ring: Option<KeyRing> = None;
+    for Secret(given) in secrets {
+        let text = match given.strip_prefix('@') {
+            Some(path) => Cow::Owned(read_secrets(path)?),
+            None => Cow::Borrowed(given.as_str()),
+        };
+        for secret in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let added = match ring {
+                None => KeyRing::from_secret(secret),
+                Some(ring) => ring.with_older_secret(secret),
+            };
+            ring = Some(added.map_err(|weak| Stop::usage(format!("error: --seal-key: {weak}.")))?);
+        }
+        if given.starts_with('@') && ring.is_none() {
+            return Err(wrong("--seal-key", &given[1..], "is empty; give a file with a secret"));
+        }
+    }
+    Ok(ring)
+}
+
+fn read_secrets(path: &str) -> Result<String, Stop> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_SECRETS + 1).read_to_string(&mut text));
+    match read {
+        Ok(bytes) if bytes as u64 > MOST_SECRETS => {
+            Err(wrong("--seal-key", path, "is too large for a file with secrets; give the right one"))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => {
+            Err(wrong("--seal-key", path, &format!("cannot be read ({error}); give a file with a secret")))
+        }
     }
 }
 
@@ -111,6 +161,9 @@ fn check_path(path: String) -> Result<String, Stop> {
 fn wrong(flag: &str, value: &str, why: &str) -> Stop {
     Stop::usage(format!("error: {flag}: \"{value}\" {why}."))
 }
+
+/// Bytes of a file with secrets: a few dozen lines, and whoever names another file by mistake learns of it.
+const MOST_SECRETS: u64 = 4096;
 
 const GRACE: Duration = Duration::from_secs(10);
 /// Clients kill a server that has not ended two seconds after its input did.

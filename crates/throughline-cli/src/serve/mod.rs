@@ -7,7 +7,7 @@ mod stdio;
 
 use std::io;
 
-use throughline::{Closed, SessionHandle, StreamableHttp, serve};
+use throughline::{Closed, Era, SessionHandle, StreamableHttp, serve};
 use tokio::net::TcpListener;
 
 use crate::flags::{Hosts, Serve};
@@ -28,7 +28,7 @@ pub(crate) fn run(settings: Serve) -> Result<(), Stop> {
 }
 
 async fn run_here(settings: Serve) -> Result<(), Stop> {
-    let demo = demo::server();
+    let demo = demo::server().page_size(settings.page_size);
     let endpoint = endpoint(demo.clone(), &settings)?;
     let listener =
         TcpListener::bind(&settings.listen).await.map_err(|error| unusable(&settings.listen, &error))?;
@@ -45,7 +45,8 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
     if let Some(warning) = greeting::warning(address, &settings.hosts) {
         tracing::warn!("{warning}");
     }
-    if !settings.stateless {
+    // Without sessions, and without clients that need none, there is nobody to tell.
+    if !(settings.stateless && settings.era == Era::Legacy) {
         tokio::spawn(demo::announce_metrics(demo));
     }
     let front = Front::new(endpoint.clone(), settings.path);
@@ -65,6 +66,7 @@ fn signals() -> Result<Signals, Stop> {
 
 fn endpoint(demo: throughline::Server, settings: &Serve) -> Result<StreamableHttp, Stop> {
     let mut builder = StreamableHttp::builder(demo)
+        .era(settings.era)
         .response_mode(settings.mode)
         .stateless_http(settings.stateless)
         .max_sessions(settings.max_sessions)
@@ -73,6 +75,9 @@ fn endpoint(demo: throughline::Server, settings: &Serve) -> Result<StreamableHtt
         .measure(true)
         .on_session_opened(opened)
         .on_session_closed(closed);
+    if let Some(keys) = &settings.seal {
+        builder = builder.seal_key(keys.clone());
+    }
     for origin in &settings.origins {
         builder = builder
             .allow_origin(origin)

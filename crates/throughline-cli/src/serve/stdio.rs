@@ -10,11 +10,14 @@ use crate::{Stop, demo, terminal};
 pub(super) async fn run(settings: Serve) -> Result<(), Stop> {
     let signals = signals()?;
     terminal::start_log(settings.log, settings.log_format);
-    let demo = demo::server();
+    let demo = demo::server().page_size(settings.page_size);
     tokio::spawn(demo::announce_metrics(demo.clone()));
     tracing::info!("serving the demo over standard input and output");
-    Stdio::new(demo)
-        .grace(settings.shutdown_grace)
+    let mut stdio = Stdio::new(demo).era(settings.era).grace(settings.shutdown_grace);
+    if let Some(keys) = settings.seal {
+        stdio = stdio.seal_key(keys);
+    }
+    stdio
         .shutdown_on(signals.stop())
         .await
         .map_err(|error| Stop::failure(format!("error: serving failed: {error}.")))?;

@@ -30,7 +30,7 @@ async fn everything_is_listed() {
         let entries = answer["result"][list].as_array().expect("a list").clone();
         names.extend(entries.iter().map(|entry| entry[member].as_str().expect("a text").to_owned()));
     }
-    insta::assert_snapshot!(names.join(" "), @"research echo slow ask_permission summarize list_project_roots metrics://cpu metrics://memory guide://tools/{name} plan_research");
+    insta::assert_snapshot!(names.join(" "), @"research echo slow ask_permission summarize list_project_roots plan_trip metrics://cpu metrics://memory guide://tools/{name} plan_research");
 }
 
 #[tokio::test]
@@ -118,6 +118,31 @@ async fn permission_is_asked_for_and_each_answer_is_understood() {
         assert_eq!(text_of(&messages.expect().await), ok(says));
         assert_eq!(messages.next().await, None);
     }
+}
+
+#[tokio::test]
+async fn a_trip_takes_three_questions_and_one_offer() {
+    let server = serve(&[]).await;
+    let mut session = Session::open(server.address, json!({"elicitation": {}})).await;
+    let mut messages = session.call("plan_trip", json!({})).await;
+    let mut asked = Vec::new();
+    for answer in
+        [json!({"from": "Ulm", "to": "Bonn"}), json!({"people": 2, "by": "train"}), json!({"book": true})]
+    {
+        let question = messages.expect().await;
+        asked.push(question["params"]["message"].as_str().expect("a text").to_owned());
+        let result = json!({"action": "accept", "content": answer});
+        session.tell(&json!({"jsonrpc": "2.0", "id": question["id"], "result": result})).await;
+    }
+    let offer = asked[2].split([' ', ':']).nth(1).expect("its number").to_owned();
+    assert_eq!(asked[2], format!("Offer {offer}: 2 by train from Ulm to Bonn. Take it?"));
+    let says = format!("Offer {offer} (2 by train from Ulm to Bonn) is taken.");
+    assert_eq!(text_of(&messages.expect().await), ok(&says));
+
+    let mut messages = session.call("plan_trip", json!({})).await;
+    let question = messages.expect().await;
+    session.tell(&json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "decline"}})).await;
+    assert_eq!(text_of(&messages.expect().await), ok("The user has no wish to travel."));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod demo;
 mod http;
 mod process;
+mod rounds;
 mod serve;
 mod session;
 mod stdio;

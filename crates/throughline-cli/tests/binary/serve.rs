@@ -54,6 +54,31 @@ async fn stateless_serves_without_a_session() {
 }
 
 #[tokio::test]
+async fn an_era_is_chosen() {
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
+    let discover = json!({"jsonrpc": "2.0", "id": 1, "method": "server/discover",
+        "params": {"_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {}}}});
+    let headers = [
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "server/discover"),
+    ];
+    for (era, initializes, discovers) in [("hybrid", 200, 200), ("modern", 400, 200), ("legacy", 200, 400)] {
+        let server = serve(&["--era", era]).await;
+        let mut connection = Connection::open(server.address).await;
+        let opened = connection.post("/mcp", None, &hello).await;
+        assert_eq!(opened.status(), initializes, "{era}");
+        drop(opened.into_body().collect().await.expect("it is answered"));
+        let found = connection.send(Method::POST, "/mcp", &headers, &discover.to_string()).await;
+        assert_eq!(found.status(), discovers, "{era}");
+    }
+}
+
+#[tokio::test]
 async fn the_server_says_how_it_is() {
     let server = serve(&[]).await;
     let mut connection = Connection::open(server.address).await;

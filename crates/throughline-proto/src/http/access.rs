@@ -138,6 +138,9 @@ impl Access {
     /// [named](Access::allow_origin). Pages on loopback may ask, but are not told so: any program on the
     /// machine can serve one.
     pub fn cors_origin(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        if self.origins.is_empty() {
+            return None;
+        }
         let mut values = headers.get_all(ORIGIN).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return None };
         let origin = Origin::parse(value.to_str().ok()?)?;

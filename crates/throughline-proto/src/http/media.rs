@@ -68,6 +68,8 @@ pub fn accepts(headers: &HeaderMap) -> Accepts {
 pub fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let is_json = match (values.next(), values.next()) {
+        // Nearly every client says just this.
+        (Some(value), None) if value.as_bytes() == b"application/json" => true,
         (Some(value), None) => value.to_str().is_ok_and(is_json),
         _ => false,
     };

@@ -95,6 +95,8 @@ pub enum RefusalKind {
     SessionsFull,
     /// Too many requests are in flight.
     RequestsFull,
+    /// No more clients can listen for changes, or this one listens as often as it may.
+    ListensFull,
     /// The server is shutting down.
     Draining,
     /// The id is that of a request still in flight.
@@ -227,6 +229,11 @@ impl RefusalKind {
                 Code::INTERNAL_ERROR,
                 "Too many requests are in flight. Await some of them, then try again.",
             ),
+            RefusalKind::ListensFull => (
+                Status::SERVICE_UNAVAILABLE,
+                Code::INTERNAL_ERROR,
+                "As many clients listen for changes as the server can take. Try again later.",
+            ),
             RefusalKind::Draining => (
                 Status::SERVICE_UNAVAILABLE,
                 Code::INTERNAL_ERROR,
@@ -253,9 +260,9 @@ impl RefusalKind {
     /// How long to wait before the next try, for the kinds that pass by themselves.
     const fn wait(self) -> Option<Duration> {
         match self {
-            // Sessions end by the minute (unused ones live for 60 s), requests by the second, and a
+            // Sessions end by the minute (unused ones live for 60 s), and so do listeners, requests by the second, and a
             // replacement of this process listens within seconds.
-            RefusalKind::SessionsFull => Some(Duration::from_secs(10)),
+            RefusalKind::SessionsFull | RefusalKind::ListensFull => Some(Duration::from_secs(10)),
             RefusalKind::RequestsFull => Some(Duration::from_secs(1)),
             RefusalKind::Draining => Some(Duration::from_secs(2)),
             _ => None,
@@ -447,8 +454,8 @@ impl Refusal {
         }
     }
 
-    /// How long to wait before another try, for the `Retry-After` header: 10 s when sessions are full, 1 s
-    /// when requests are, 2 s while draining, unless told otherwise.
+    /// How long to wait before another try, for the `Retry-After` header: 10 s when sessions or listeners are
+    /// as many as may be, 1 s when requests are, 2 s while draining, unless told otherwise.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -532,6 +539,7 @@ mod tests {
         (RefusalKind::CursorAtEnd, 400, -32600),
         (RefusalKind::SessionsFull, 503, -32603),
         (RefusalKind::RequestsFull, 503, -32603),
+        (RefusalKind::ListensFull, 503, -32603),
         (RefusalKind::Draining, 503, -32603),
         (RefusalKind::DuplicateRequestId, 400, -32600),
         (RefusalKind::NotInitialized, 400, -32600),

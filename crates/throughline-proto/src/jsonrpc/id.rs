@@ -3,9 +3,8 @@ use std::fmt;
 
 use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use serde_json::value::RawValue;
 
-use super::{ErrorCode, ErrorObject, Raw, Str};
+use super::{ErrorCode, ErrorObject, Part, Raw, Str};
 
 /// The id of a request: an integer or a string, never null, echoed exactly in its response.
 ///
@@ -43,7 +42,7 @@ impl RequestId {
     }
 
     /// Reads an id found in `owner`: `None` when `part` is neither a string nor an integer.
-    pub(crate) fn from_part(owner: &ByteString, part: &RawValue) -> Option<RequestId> {
+    pub(crate) fn from_part(owner: &ByteString, part: Part<'_>) -> Option<RequestId> {
         match Scalar::from_part(owner, part)? {
             Scalar::Number(number) => Some(RequestId::Number(number)),
             Scalar::String(text) => Some(RequestId::String(text)),
@@ -57,7 +56,7 @@ impl ProgressToken {
     /// # Errors
     ///
     /// Invalid params when it is neither a string nor an integer.
-    pub fn from_part(params: &Raw, part: &RawValue) -> Result<ProgressToken, ErrorObject> {
+    pub fn from_part(params: &Raw, part: Part<'_>) -> Result<ProgressToken, ErrorObject> {
         match Scalar::from_part(params.text(), part) {
             Some(Scalar::Number(number)) => Ok(ProgressToken::Number(number)),
             Some(Scalar::String(text)) => Ok(ProgressToken::String(text)),
@@ -71,7 +70,7 @@ impl ProgressToken {
 
 /// The JSON string `part` as text: a slice of `owner` unless it has escapes; `None` when it is no (sound)
 /// string.
-pub(crate) fn text_of(owner: &ByteString, part: &RawValue) -> Option<Str> {
+pub(crate) fn text_of(owner: &ByteString, part: Part<'_>) -> Option<Str> {
     match text(part)? {
         Cow::Borrowed(text) => Some(Str::slice_of(owner, text)),
         Cow::Owned(text) => Some(Str::from(text)),
@@ -79,7 +78,7 @@ pub(crate) fn text_of(owner: &ByteString, part: &RawValue) -> Option<Str> {
 }
 
 /// The JSON string `part` as text, without a copy unless it has escapes; `None` when it is no (sound) string.
-pub(crate) fn text(part: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn text(part: Part<'_>) -> Option<Cow<'_, str>> {
     let inner = part.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.as_bytes().contains(&b'\\') {
         serde_json::from_str(part.get()).ok().map(Cow::Owned)
@@ -95,7 +94,7 @@ enum Scalar {
 }
 
 impl Scalar {
-    fn from_part(owner: &ByteString, part: &RawValue) -> Option<Scalar> {
+    fn from_part(owner: &ByteString, part: Part<'_>) -> Option<Scalar> {
         match part.get().as_bytes().first()? {
             b'"' => text_of(owner, part).map(Scalar::String),
             b'-' | b'0'..=b'9' => serde_json::from_str(part.get()).ok().map(Scalar::Number),
@@ -233,7 +232,7 @@ mod tests {
     fn integers_and_strings_are_ids_and_nothing_else_is() {
         for text in GOOD {
             let raw = Raw::from_json(*text).unwrap();
-            let part: &RawValue = raw.parse().unwrap();
+            let part = Part::from(raw.parse::<&serde_json::value::RawValue>().unwrap());
             let read = RequestId::from_part(raw.text(), part).unwrap();
             assert_eq!(read, serde_json::from_str(text).unwrap(), "{text}");
             assert_eq!(
@@ -248,7 +247,7 @@ mod tests {
         }
         for text in BAD {
             let raw = Raw::from_json(*text).unwrap();
-            let part: &RawValue = raw.parse().unwrap();
+            let part = Part::from(raw.parse::<&serde_json::value::RawValue>().unwrap());
             assert_eq!(RequestId::from_part(raw.text(), part), None, "{text}");
             assert!(serde_json::from_str::<RequestId>(text).is_err(), "{text}");
             let error = ProgressToken::from_part(&raw, part).unwrap_err();
@@ -272,9 +271,9 @@ mod tests {
     #[test]
     fn text_without_escapes_is_not_copied() {
         let raw = Raw::from_json(r#""plain""#.to_owned()).unwrap();
-        let part: &RawValue = raw.parse().unwrap();
+        let part = Part::from(raw.parse::<&serde_json::value::RawValue>().unwrap());
         assert_eq!(text_of(raw.text(), part).unwrap().as_ptr(), raw.as_str()[1..].as_ptr());
         // One quote alone is not a string of no characters.
-        assert_eq!(text_of(raw.text(), &serde_json::value::to_raw_value(&5).unwrap()), None);
+        assert_eq!(text_of(raw.text(), (&*serde_json::value::to_raw_value(&5).unwrap()).into()), None);
     }
 }

@@ -5,10 +5,12 @@ use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::de::{Deserializer, Read};
 use serde_json::value::RawValue;
 
+use super::Part;
+
 /// The wanted members of one JSON object, found in one scan; all others are skipped.
 pub(super) struct Members<'a, const N: usize> {
     /// In the order of the names: the value that was there, `null` included, or `None` when there was none.
-    pub(super) values: [Option<&'a RawValue>; N],
+    pub(super) values: [Option<Part<'a>>; N],
     /// Which names occurred more than once. Their first values are the ones that were kept.
     pub(super) is_repeated: [bool; N],
 }
@@ -43,7 +45,9 @@ impl<'de, const N: usize> Visitor<'de> for Object<'_, N> {
         let mut members = Members { values: [None; N], is_repeated: [false; N] };
         while let Some(key) = map.next_key_seed(Key(self.0))? {
             match key {
-                Some(at) if members.values[at].is_none() => members.values[at] = Some(map.next_value()?),
+                Some(at) if members.values[at].is_none() => {
+                    members.values[at] = Some(map.next_value::<&RawValue>()?.into());
+                }
                 // A second one is remembered, not refused at once: an id may still follow, and the refusal
                 // should carry it.
                 Some(at) => {

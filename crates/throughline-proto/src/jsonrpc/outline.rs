@@ -1,8 +1,5 @@
-use serde_json::Deserializer;
-use serde_json::value::RawValue;
-
 use super::members::Members;
-use super::{ErrorCode, ErrorObject, Raw};
+use super::{ErrorCode, ErrorObject, Part, Raw, scan};
 
 /// The members of `params` that a front door, a router or a log wants before anybody reads the parameters in
 /// full.
@@ -12,40 +9,40 @@ use super::{ErrorCode, ErrorObject, Raw};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outline<'a> {
     /// `name`, of a tool or a prompt.
-    pub name: Option<&'a RawValue>,
+    pub name: Option<Part<'a>>,
     /// `uri`, of a resource.
-    pub uri: Option<&'a RawValue>,
+    pub uri: Option<Part<'a>>,
     /// `arguments`, of a tool or a prompt.
-    pub arguments: Option<&'a RawValue>,
+    pub arguments: Option<Part<'a>>,
     /// `cursor`, of a list.
-    pub cursor: Option<&'a RawValue>,
+    pub cursor: Option<Part<'a>>,
     /// `_meta`; [`meta_outline`] looks into it.
-    pub meta: Option<&'a RawValue>,
+    pub meta: Option<Part<'a>>,
     /// `inputResponses`, which only requests of the modern era carry.
-    pub input_responses: Option<&'a RawValue>,
+    pub input_responses: Option<Part<'a>>,
     /// `requestState`, which only requests of the modern era carry.
-    pub request_state: Option<&'a RawValue>,
+    pub request_state: Option<Part<'a>>,
 }
 
 /// The members of `_meta` that this library itself reads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetaOutline<'a> {
     /// `progressToken`; [`ProgressToken::from_part`](super::ProgressToken::from_part) reads it.
-    pub progress_token: Option<&'a RawValue>,
+    pub progress_token: Option<Part<'a>>,
     /// `io.modelcontextprotocol/protocolVersion`, which only requests of the modern era carry.
-    pub protocol_version: Option<&'a RawValue>,
+    pub protocol_version: Option<Part<'a>>,
     /// `io.modelcontextprotocol/clientInfo`, which only requests of the modern era carry.
-    pub client_info: Option<&'a RawValue>,
+    pub client_info: Option<Part<'a>>,
     /// `io.modelcontextprotocol/clientCapabilities`, which only requests of the modern era carry.
-    pub client_capabilities: Option<&'a RawValue>,
+    pub client_capabilities: Option<Part<'a>>,
     /// `io.modelcontextprotocol/logLevel`, which only requests of the modern era carry.
-    pub log_level: Option<&'a RawValue>,
+    pub log_level: Option<Part<'a>>,
     /// `traceparent`; [`TraceContext`](crate::stateless::TraceContext) reads it and the next two.
-    pub traceparent: Option<&'a RawValue>,
+    pub traceparent: Option<Part<'a>>,
     /// `tracestate`.
-    pub tracestate: Option<&'a RawValue>,
+    pub tracestate: Option<Part<'a>>,
     /// `baggage`.
-    pub baggage: Option<&'a RawValue>,
+    pub baggage: Option<Part<'a>>,
 }
 
 /// Finds the members of [`Outline`] in one scan, without a copy. Every other member is skipped; no params is
@@ -66,10 +63,7 @@ pub struct MetaOutline<'a> {
 /// Invalid params when `params` is not an object or has one of these members twice.
 pub fn outline(params: Option<&Raw>) -> Result<Outline<'_>, ErrorObject> {
     let Some(params) = params else { return Ok(Outline::default()) };
-    let names = ["name", "uri", "arguments", "cursor", "_meta", "inputResponses", "requestState"];
-    let [name, uri, arguments, cursor, meta, input_responses, request_state] =
-        read(&names, "params", params.as_str())?;
-    Ok(Outline { name, uri, arguments, cursor, meta, input_responses, request_state })
+    Outline::of(scan::trusted(&PARAMS, params.as_str()))
 }
 
 /// Finds the members of [`MetaOutline`] in a `_meta`, as [`outline`] does in `params`.
@@ -77,47 +71,81 @@ pub fn outline(params: Option<&Raw>) -> Result<Outline<'_>, ErrorObject> {
 /// # Errors
 ///
 /// Invalid params when `_meta` is not an object or has one of these members twice.
-pub fn meta_outline(meta: Option<&RawValue>) -> Result<MetaOutline<'_>, ErrorObject> {
+pub fn meta_outline(meta: Option<Part<'_>>) -> Result<MetaOutline<'_>, ErrorObject> {
     let Some(meta) = meta else { return Ok(MetaOutline::default()) };
-    let names = [
-        "progressToken",
-        "io.modelcontextprotocol/protocolVersion",
-        "io.modelcontextprotocol/clientInfo",
-        "io.modelcontextprotocol/clientCapabilities",
-        "io.modelcontextprotocol/logLevel",
-        "traceparent",
-        "tracestate",
-        "baggage",
-    ];
-    let [
-        progress_token,
-        protocol_version,
-        client_info,
-        client_capabilities,
-        log_level,
-        traceparent,
-        tracestate,
-        baggage,
-    ] = read(&names, "_meta", meta.get())?;
-    Ok(MetaOutline {
-        progress_token,
-        protocol_version,
-        client_info,
-        client_capabilities,
-        log_level,
-        traceparent,
-        tracestate,
-        baggage,
-    })
+    MetaOutline::of(scan::trusted(&META, meta.get()))
 }
 
-fn read<'a, const N: usize>(
+/// [`outline`] and [`meta_outline`] of the same `params`, in one scan. Without an outline there is nothing in its `_meta`.
+pub fn outlines(
+    params: Option<&Raw>,
+) -> (Result<Outline<'_>, ErrorObject>, Result<MetaOutline<'_>, ErrorObject>) {
+    let Some(params) = params else { return (Ok(Outline::default()), Ok(MetaOutline::default())) };
+    let (members, meta) = scan::trusted_within(&PARAMS, AT_META, &META, params.as_str()).unzip();
+    let outline = Outline::of(members);
+    let meta = match &outline {
+        Ok(outline) if outline.meta.is_some() => MetaOutline::of(meta.flatten()),
+        _ => Ok(MetaOutline::default()),
+    };
+    (outline, meta)
+}
+
+const PARAMS: [&str; 7] = ["name", "uri", "arguments", "cursor", "_meta", "inputResponses", "requestState"];
+/// Where `_meta` is among them.
+const AT_META: usize = 4;
+
+const META: [&str; 8] = [
+    "progressToken",
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/logLevel",
+    "traceparent",
+    "tracestate",
+    "baggage",
+];
+
+impl<'a> Outline<'a> {
+    fn of(members: Option<Members<'a, 7>>) -> Result<Self, ErrorObject> {
+        let [name, uri, arguments, cursor, meta, input_responses, request_state] =
+            once(members, &PARAMS, "params")?;
+        Ok(Self { name, uri, arguments, cursor, meta, input_responses, request_state })
+    }
+}
+
+impl<'a> MetaOutline<'a> {
+    fn of(members: Option<Members<'a, 8>>) -> Result<Self, ErrorObject> {
+        let [
+            progress_token,
+            protocol_version,
+            client_info,
+            client_capabilities,
+            log_level,
+            traceparent,
+            tracestate,
+            baggage,
+        ] = once(members, &META, "_meta")?;
+        Ok(Self {
+            progress_token,
+            protocol_version,
+            client_info,
+            client_capabilities,
+            log_level,
+            traceparent,
+            tracestate,
+            baggage,
+        })
+    }
+}
+
+/// The values of members that occur once at most; `None` is no object.
+fn once<'a, const N: usize>(
+    members: Option<Members<'a, N>>,
     names: &[&str; N],
     object: &str,
-    json: &'a str,
-) -> Result<[Option<&'a RawValue>; N], ErrorObject> {
+) -> Result<[Option<Part<'a>>; N], ErrorObject> {
     let refuse = |message: String| Err(ErrorObject::new(ErrorCode::INVALID_PARAMS, message));
-    let Ok(members) = Members::read(names, &mut Deserializer::from_str(json)) else {
+    let Some(members) = members else {
         return refuse(format!("The member \"{object}\" must be an object."));
     };
     match members.repeated() {
@@ -148,6 +176,8 @@ mod tests {
         assert!(meta.protocol_version.is_none());
         assert!(meta_outline(None).unwrap().progress_token.is_none());
         assert!(super::outline(None).unwrap().meta.is_none());
+        let (at_once, meta_at_once) = outlines(Some(&params));
+        assert_eq!(format!("{at_once:?} {meta_at_once:?}"), format!("Ok({outline:?}) Ok({meta:?})"));
     }
 
     #[test]
@@ -180,11 +210,16 @@ mod tests {
     fn what_is_wrong_is_said() {
         let message = |params: &'static str| {
             let params = Raw::from_json(params).unwrap();
+            let at_once = outlines(Some(&params));
             let outline = match outline(Some(&params)) {
-                Err(error) => return (error.code, error.message.into_owned()),
+                Err(error) => {
+                    assert_eq!(at_once.0.unwrap_err(), error);
+                    return (error.code, error.message.into_owned());
+                }
                 Ok(outline) => outline,
             };
             let error = meta_outline(outline.meta).unwrap_err();
+            assert_eq!(at_once.1.unwrap_err(), error);
             (error.code, error.message.into_owned())
         };
         for (params, expected) in [

@@ -13,7 +13,8 @@ use super::error::present;
 use super::id::text_of;
 use super::members::Members;
 use super::{
-    ErrorCode, ErrorObject, Frame, Malformed, Message, Notification, Raw, Request, RequestId, Response, Str,
+    ErrorCode, ErrorObject, Frame, Malformed, Message, Notification, Part, Raw, Request, RequestId, Response,
+    Str, scan,
 };
 
 /// What [`parse`] accepts at most. The length of the body itself is bounded by whoever reads it.
@@ -128,8 +129,14 @@ fn parse_message(text: &str, body: &ByteString, depth: usize, outer: usize) -> R
     if !text.trim_ascii_start().starts_with('{') {
         return Err(invalid("A message must be a JSON object.").into());
     }
-    let members =
-        Members::read(&ENVELOPE, &mut Deserializer::from_str(text)).map_err(|error| not_json(&error))?;
+    let (members, is_too_deep) = match scan::checked(&ENVELOPE, text, depth.saturating_sub(outer)) {
+        Some(members) => (members, false),
+        None => {
+            let members = Members::read(&ENVELOPE, &mut Deserializer::from_str(text));
+            let too_deep = deeper_than(text.as_bytes(), depth.saturating_sub(outer));
+            (members.map_err(|error| not_json(&error))?, too_deep)
+        }
+    };
     let [jsonrpc, id, method, params, result, error] = members.values;
     // Which of two ids was meant cannot be known.
     let [_, is_id_repeated, ..] = members.is_repeated;
@@ -147,7 +154,7 @@ fn parse_message(text: &str, body: &ByteString, depth: usize, outer: usize) -> R
         let message = format!("The member \"{}\" occurs twice. Send it once.", ENVELOPE[at]);
         return Err(refuse(invalid(message), readable_id));
     }
-    if deeper_than(text.as_bytes(), depth.saturating_sub(outer)) {
+    if is_too_deep {
         let message = format!("The message is nested deeper than {depth} levels. Send a flatter one.");
         return Err(refuse(invalid(message), readable_id));
     }
@@ -176,9 +183,9 @@ fn parse_message(text: &str, body: &ByteString, depth: usize, outer: usize) -> R
 /// Checks what a request and a notification have in common.
 fn call(
     body: &ByteString,
-    method: &RawValue,
-    params: Option<&RawValue>,
-    outcome: Option<&RawValue>,
+    method: Part<'_>,
+    params: Option<Part<'_>>,
+    outcome: Option<Part<'_>>,
 ) -> Result<(Str, Option<Raw>), ErrorObject> {
     if outcome.is_some() {
         return Err(invalid(
@@ -199,10 +206,10 @@ fn call(
 /// Checks what is left of a response.
 fn response(
     body: &ByteString,
-    id: Option<&RawValue>,
+    id: Option<Part<'_>>,
     readable_id: Option<&RequestId>,
-    result: Option<&RawValue>,
-    error: Option<&RawValue>,
+    result: Option<Part<'_>>,
+    error: Option<Part<'_>>,
 ) -> Result<Result<Raw, ErrorObject>, ErrorObject> {
     let outcome = match (result, error) {
         (None, None) => {
@@ -234,7 +241,7 @@ struct ErrorParts<'a> {
     data: Option<&'a RawValue>,
 }
 
-fn error_object(body: &ByteString, error: &RawValue) -> Result<ErrorObject, ErrorObject> {
+fn error_object(body: &ByteString, error: Part<'_>) -> Result<ErrorObject, ErrorObject> {
     // Asked first because a derived struct would also take an array.
     let parts: Option<ErrorParts<'_>> =
         error.get().starts_with('{').then(|| serde_json::from_str(error.get()).ok()).flatten();
@@ -242,7 +249,7 @@ fn error_object(body: &ByteString, error: &RawValue) -> Result<ErrorObject, Erro
         Some(ErrorParts { code, message, data }) => Ok(ErrorObject {
             code,
             message: Cow::Owned(message.into_owned()),
-            data: data.map(|data| Raw::slice_of(body, data)),
+            data: data.map(|data| Raw::slice_of(body, data.into())),
         }),
         None => Err(invalid(
             "The member \"error\" must be an object with an integer \"code\" and a string \"message\", each once.",
@@ -250,7 +257,7 @@ fn error_object(body: &ByteString, error: &RawValue) -> Result<ErrorObject, Erro
     }
 }
 
-fn is_two_point_zero(jsonrpc: &RawValue) -> bool {
+fn is_two_point_zero(jsonrpc: Part<'_>) -> bool {
     // The second question is for text with escapes, which is the same text.
     jsonrpc.get() == r#""2.0""#
         || serde_json::from_str::<Cow<'_, str>>(jsonrpc.get()).is_ok_and(|text| text == "2.0")

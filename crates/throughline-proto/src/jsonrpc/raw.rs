@@ -5,8 +5,8 @@ use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
-use super::Str;
 use super::str::slice_of;
+use super::{Part, Str};
 
 /// Exactly one JSON value, kept as the text it arrived in.
 ///
@@ -93,7 +93,7 @@ impl Raw {
     }
 
     /// `part` as a value of its own: without a copy when it borrows from `self`, else with one.
-    pub fn slice(&self, part: &RawValue) -> Raw {
+    pub fn slice(&self, part: Part<'_>) -> Raw {
         Raw::slice_of(&self.0, part)
     }
 
@@ -102,7 +102,7 @@ impl Raw {
         Str::slice_of(&self.0, part)
     }
 
-    pub(crate) fn slice_of(owner: &ByteString, part: &RawValue) -> Raw {
+    pub(crate) fn slice_of(owner: &ByteString, part: Part<'_>) -> Raw {
         Raw(slice_of(owner, part.get()))
     }
 }
@@ -174,12 +174,12 @@ mod tests {
         }
         let raw = Raw::from_json(r#"{"value":[1,2],"text":"abc"}"#.to_owned()).unwrap();
         let parts: Parts<'_> = raw.parse().unwrap();
-        let value = raw.slice(parts.value);
+        let value = raw.slice(parts.value.into());
         assert_eq!(value.as_str(), "[1,2]");
         assert_eq!(value.as_bytes().as_ptr(), parts.value.get().as_ptr());
         assert_eq!(raw.str_of(parts.text).as_ptr(), parts.text.as_ptr());
         let elsewhere = serde_json::value::to_raw_value(&7).unwrap();
-        assert_eq!(raw.slice(&elsewhere).as_str(), "7");
+        assert_eq!(raw.slice((&*elsewhere).into()).as_str(), "7");
         assert_eq!(Raw::from(elsewhere).as_str(), "7");
     }
 

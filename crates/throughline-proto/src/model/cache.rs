@@ -1,5 +1,7 @@
 //! For how long a result may be kept, and by whom.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Who may keep a result; see
@@ -22,3 +24,35 @@ pub struct CacheHints {
     /// Who may keep it.
     pub scope: CacheScope,
 }
+
+impl CacheHints {
+    /// Fresh for this long, for the caller alone.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use throughline_proto::model::{CacheHints, CacheScope};
+    ///
+    /// let hints = CacheHints::private(Duration::from_secs(60));
+    /// assert_eq!((hints.ttl_ms, hints.scope), (60_000, CacheScope::Private));
+    /// ```
+    #[must_use]
+    pub fn private(ttl: Duration) -> CacheHints {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(LONGEST_MS).min(LONGEST_MS);
+        CacheHints { ttl_ms, scope: CacheScope::Private }
+    }
+
+    /// Fresh for this long, and the same for everybody: a proxy may serve it to callers of any identity.
+    #[must_use]
+    pub fn public(ttl: Duration) -> CacheHints {
+        CacheHints { scope: CacheScope::Public, ..CacheHints::private(ttl) }
+    }
+
+    /// Fresh for as long, but for the caller alone.
+    #[must_use]
+    pub fn kept_private(self) -> CacheHints {
+        CacheHints { scope: CacheScope::Private, ..self }
+    }
+}
+
+/// The largest integer that every JSON reader reads exactly (2^53 - 1): longer than any cache lives.
+const LONGEST_MS: u64 = (1 << 53) - 1;

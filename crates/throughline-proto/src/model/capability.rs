@@ -22,10 +22,11 @@ use crate::jsonrpc::{Raw, Str};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClientCapabilities {
-    /// It tells its roots.
+    /// It tells its roots. Deprecated since 2026-07-28, as sampling is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roots: Option<RootsCapability>,
-    /// It lets its model be asked.
+    /// It lets its model be asked. Deprecated since 2026-07-28; see
+    /// [deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingCapability>,
     /// It lets its user be asked.
@@ -125,7 +126,8 @@ pub struct ServerCapabilities {
     /// It completes arguments.
     #[serde(default, with = "wire::presence", skip_serializing_if = "wire::is_false")]
     pub completions: bool,
-    /// It sends log messages.
+    /// It sends log messages. Deprecated since 2026-07-28; see
+    /// [deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated).
     #[serde(default, with = "wire::presence", skip_serializing_if = "wire::is_false")]
     pub logging: bool,
     /// Trials that the specification knows nothing of: name to a JSON object.

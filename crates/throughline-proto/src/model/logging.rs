@@ -90,6 +90,10 @@ impl SetLevelParams {
 }
 
 /// The parameters of `notifications/message`.
+///
+/// Deprecated by the specification since 2026-07-28, and served in every revision all the same: servers log to standard
+/// error or to OpenTelemetry instead
+/// ([deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LoggingMessageParams {

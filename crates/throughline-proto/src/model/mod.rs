@@ -22,6 +22,7 @@ mod completion;
 mod content;
 mod discover;
 mod elicitation;
+mod extension;
 mod icon;
 mod initialize;
 mod input_required;
@@ -59,6 +60,7 @@ pub use elicitation::{
     ElicitationCompleteParams, EnumOption, FormMode, MultiSelectSchema, NumberSchema, PrimitiveSchema,
     SingleSelectSchema, StringFormat, StringSchema, UrlElicitationRequired, UrlMode,
 };
+pub use extension::is_extension_identifier;
 pub use icon::{Icon, IconTheme};
 pub use initialize::{Implementation, InitializeParams, InitializeResult};
 pub(crate) use input_required::Question;

@@ -7,6 +7,10 @@ use crate::jsonrpc::Str;
 
 /// A place that the server may work in; see
 /// [roots](https://modelcontextprotocol.io/specification/2025-11-25/client/roots).
+///
+/// Deprecated by the specification since 2026-07-28, and served in every revision all the same: arguments, resource
+/// URIs or the server's configuration say it instead
+/// ([deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated)).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Root {

@@ -9,6 +9,10 @@ use crate::jsonrpc::{Raw, Str};
 /// The parameters of `sampling/createMessage`; see
 /// [sampling](https://modelcontextprotocol.io/specification/2025-11-25/client/sampling).
 ///
+/// Deprecated by the specification since 2026-07-28, and served in every revision all the same: servers call the
+/// interface of a model's provider instead
+/// ([deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated)).
+///
 /// ```
 /// use throughline_proto::model::{CreateMessageParams, SamplingMessage};
 ///
@@ -159,7 +163,7 @@ impl ModelHint {
 }
 
 /// Whose context a client includes in a sampling request. All but [`IncludeContext::None`] need the client's
-/// `sampling.context` capability and are on their way out.
+/// `sampling.context` capability, and are deprecated since 2025-11-25: leave the field out, or say `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IncludeContext {

@@ -77,8 +77,7 @@ impl Revision {
     pub const LEGACY: [Revision; 4] =
         [Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
-    /// The revisions without sessions, from the oldest. They are what `server/discover` lists: a revision with sessions is
-    /// found by `initialize`.
+    /// The revisions without sessions, from the oldest.
     pub const MODERN: [Revision; 1] = [Revision::V2026_07_28];
 
     /// The newest revision.

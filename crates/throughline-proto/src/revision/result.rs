@@ -2,12 +2,14 @@
 //!
 //! What a result says beside its own members is written before them, into the same buffer: a result is serialized once.
 
+use std::collections::BTreeSet;
+
 use bytes::BytesMut;
 use serde::ser::Error as _;
 
 use super::Revision;
-use crate::jsonrpc::{self, Raw, ResultOutline};
-use crate::model::{Answer, CacheHints, CacheScope, Implementation, Meta};
+use crate::jsonrpc::{self, Raw, ResultOutline, Str};
+use crate::model::{Answer, CacheHints, CacheScope, Implementation, InputRequest, Meta};
 
 /// What every result of the modern era says beside, the same for many results.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +57,14 @@ pub(super) fn write(
                 "a result that requires input needs a question or a state: give it one of them",
             ));
         }
-        Answer::InputRequired(_) => INPUT_REQUIRED,
+        Answer::InputRequired(result) => {
+            if let Some(name) = repeated(&result.input_requests) {
+                return Err(serde_json::Error::custom(format_args!(
+                    "two questions of one result are named `{name}`: name each once"
+                )));
+            }
+            INPUT_REQUIRED
+        }
         _ => COMPLETE,
     };
     if let Some((ttl_ms, scope)) = answer.cache_mut() {
@@ -70,6 +79,12 @@ pub(super) fn write(
         *place = meta;
     }
     written
+}
+
+/// A name that two questions have.
+fn repeated(requests: &[(Str, InputRequest)]) -> Option<&Str> {
+    let mut names = BTreeSet::new();
+    requests.iter().map(|(name, _)| name).find(|name| !names.insert(name.as_str()))
 }
 
 /// Writes `_meta` with the server's identity, after other members.

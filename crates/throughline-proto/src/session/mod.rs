@@ -419,6 +419,11 @@ impl Session {
         }
     }
 
+    /// Whether a request of the client with this id has no answer yet.
+    pub fn is_in_flight(&self, id: &RequestId) -> bool {
+        self.incoming.has_id(id)
+    }
+
     /// Whether the client took the request of this call back.
     pub fn is_cancelled(&self, call: CallNo) -> bool {
         self.incoming.get(call).is_some_and(|call| call.cancelled)

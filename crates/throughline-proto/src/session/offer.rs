@@ -1,7 +1,7 @@
 //! What a server offers in `initialize`.
 
 use crate::jsonrpc::Str;
-use crate::model::{Implementation, InitializeResult, ServerCapabilities};
+use crate::model::{CacheHints, Implementation, InitializeResult, ServerCapabilities};
 use crate::revision::Revision;
 
 /// What a server says about itself.
@@ -13,9 +13,16 @@ pub struct Offer {
     pub capabilities: ServerCapabilities,
     /// How to use it, for the client's model.
     pub instructions: Option<Str>,
+    /// How it may be kept. Only the modern era says it (`server/discover`).
+    pub cache: CacheHints,
 }
 
 impl Offer {
+    /// A server of this name that can do this. It has no instructions, and what it says is kept by nobody.
+    pub fn new(info: Implementation, capabilities: ServerCapabilities) -> Offer {
+        Offer { info, capabilities, instructions: None, cache: CacheHints::default() }
+    }
+
     /// The same without what needs a session: subscriptions, and word of changed lists.
     #[must_use]
     pub fn without_sessions(mut self) -> Offer {

@@ -1,11 +1,10 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::http::{Refusal, RefusalKind};
-use crate::jsonrpc::{self, MetaOutline, ProgressToken, Raw, reason};
-use crate::model::{Client, ClientCapabilities, LoggingLevel};
+use crate::jsonrpc::{self, MetaOutline, Part, ProgressToken, Raw, reason};
+use crate::model::{ClientCapabilities, LoggingLevel};
 use crate::revision::Revision;
 
 /// What a request of the modern era says about itself in its `_meta`.
@@ -23,7 +22,7 @@ use crate::revision::Revision;
 /// let meta = meta_outline(outline(Some(&params))?.meta)?;
 /// let metadata = Metadata::read(&meta, &Revision::ALL)?;
 /// assert!(metadata.revision.is_modern());
-/// assert!(metadata.client.capabilities.sampling.is_some() && metadata.client.info.is_none());
+/// assert!(metadata.capabilities.sampling.is_some() && metadata.client_info.is_none());
 ///
 /// let refusal = Metadata::read(&Default::default(), &Revision::ALL).unwrap_err();
 /// assert_eq!(refusal.kind(), RefusalKind::InvalidParams);
@@ -33,18 +32,20 @@ use crate::revision::Revision;
 /// Specification: <https://modelcontextprotocol.io/specification/2026-07-28/basic/index#meta>.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Metadata {
+pub struct Metadata<'a> {
     /// The revision that the request is written in, always a modern one.
     pub revision: Revision,
-    /// Who asks. Nothing of it is verified: it is for people to read, and no ground for a decision about rights.
-    pub client: Client,
+    /// What the client can do.
+    pub capabilities: ClientCapabilities,
+    /// Who it says it is, which nothing verifies, and which it may keep to itself: an object, not looked into.
+    pub client_info: Option<Part<'a>>,
     /// The least severe level of log messages to send for this request; `None`: send none.
     pub log_level: Option<LoggingLevel>,
     /// What to name in progress notifications; `None`: send none.
     pub progress_token: Option<ProgressToken>,
 }
 
-impl Metadata {
+impl<'a> Metadata<'a> {
     /// Reads and checks it all; `supported` are the revisions that this server speaks, of both eras, to be told to a client
     /// that names none of the modern ones among them.
     ///
@@ -56,7 +57,7 @@ impl Metadata {
     ///
     /// [`RefusalKind::InvalidParams`] when the version or the capabilities are missing, or something is not what it should
     /// be; [`RefusalKind::UnsupportedProtocolVersion`].
-    pub fn read(meta: &MetaOutline<'_>, supported: &[Revision]) -> Result<Metadata, Refusal> {
+    pub fn read(meta: &MetaOutline<'a>, supported: &[Revision]) -> Result<Metadata<'a>, Refusal> {
         let date = Metadata::requested_version(meta)?;
         let revision = supported
             .iter()
@@ -67,10 +68,12 @@ impl Metadata {
             part if part.get() == "{}" => ClientCapabilities::default(),
             part => object(part, "clientCapabilities")?,
         };
-        let info = meta.client_info.map(|part| object(part, "clientInfo")).transpose()?;
+        if meta.client_info.is_some_and(|part| !part.get().starts_with('{')) {
+            return Err(malformed("clientInfo", "it is no object"));
+        }
         let log_level = meta.log_level.map(log_level).transpose()?;
         let progress_token = meta.progress_token.map(progress_token).transpose()?;
-        Ok(Metadata { revision, client: Client { info, capabilities }, log_level, progress_token })
+        Ok(Metadata { revision, capabilities, client_info: meta.client_info, log_level, progress_token })
     }
 
     /// The date of the revision that a request says it is written in, whether or not it is known here.
@@ -78,13 +81,13 @@ impl Metadata {
     /// # Errors
     ///
     /// [`RefusalKind::InvalidParams`] when it is missing or no string.
-    pub fn requested_version<'a>(meta: &MetaOutline<'a>) -> Result<Cow<'a, str>, Refusal> {
+    pub fn requested_version(meta: &MetaOutline<'a>) -> Result<Cow<'a, str>, Refusal> {
         let part = required(meta.protocol_version, "protocolVersion")?;
         jsonrpc::text(part).ok_or_else(|| malformed("protocolVersion", "it is no string"))
     }
 }
 
-fn required<'a>(part: Option<&'a RawValue>, name: &str) -> Result<&'a RawValue, Refusal> {
+fn required<'a>(part: Option<Part<'a>>, name: &str) -> Result<Part<'a>, Refusal> {
     part.ok_or_else(|| {
         Refusal::new(RefusalKind::InvalidParams).with_message(format!(
             "The member \"io.modelcontextprotocol/{name}\" of \"_meta\" is missing. Send it in the params of every request."
@@ -99,14 +102,14 @@ fn malformed(name: &str, reason: &str) -> Refusal {
 }
 
 /// Reads an object. Asked for because a derived struct would also take an array.
-fn object<'a, T: Deserialize<'a>>(part: &'a RawValue, name: &str) -> Result<T, Refusal> {
+fn object<'a, T: Deserialize<'a>>(part: Part<'a>, name: &str) -> Result<T, Refusal> {
     if !part.get().starts_with('{') {
         return Err(malformed(name, "it is no object"));
     }
     serde_json::from_str(part.get()).map_err(|error| malformed(name, &reason(&error)))
 }
 
-fn log_level(part: &RawValue) -> Result<LoggingLevel, Refusal> {
+fn log_level(part: Part<'_>) -> Result<LoggingLevel, Refusal> {
     let text = jsonrpc::text(part);
     LoggingLevel::ALL.into_iter().find(|level| text.as_deref() == Some(level.as_str())).ok_or_else(|| {
         let names = LoggingLevel::ALL.map(LoggingLevel::as_str).join(", ");
@@ -114,7 +117,7 @@ fn log_level(part: &RawValue) -> Result<LoggingLevel, Refusal> {
     })
 }
 
-fn progress_token(part: &RawValue) -> Result<ProgressToken, Refusal> {
+fn progress_token(part: Part<'_>) -> Result<ProgressToken, Refusal> {
     // Found in no message, so that the token is a copy, and does not keep the message alive.
     ProgressToken::from_part(&Raw::null(), part)
         .map_err(|error| Refusal::new(RefusalKind::InvalidParams).with_message(error.message))
@@ -127,13 +130,14 @@ mod tests {
 
     const CALLER: &str = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}"#;
 
-    fn read(meta: &str) -> Result<Metadata, Refusal> {
-        let params = Raw::from_json(format!("{{\"_meta\":{meta}}}")).unwrap();
-        Metadata::read(&meta_outline(outline(Some(&params)).unwrap().meta).unwrap(), &Revision::ALL)
+    fn read(meta: &str) -> Result<Metadata<'static>, Refusal> {
+        // For the whole test program, so that what is read may borrow from it.
+        let params = Box::leak(Box::new(Raw::from_json(format!("{{\"_meta\":{meta}}}")).unwrap()));
+        Metadata::read(&meta_outline(outline(Some(params)).unwrap().meta).unwrap(), &Revision::ALL)
     }
 
     /// With the required members, and this one.
-    fn read_with(name: &str, value: &str) -> Result<Metadata, Refusal> {
+    fn read_with(name: &str, value: &str) -> Result<Metadata<'static>, Refusal> {
         read(&format!("{{{CALLER},\"{name}\":{value}}}"))
     }
 
@@ -141,7 +145,7 @@ mod tests {
     fn the_required_members_are_enough() {
         let metadata = read(&format!("{{{CALLER}}}")).unwrap();
         assert_eq!(metadata.revision, Revision::LATEST);
-        assert_eq!(metadata.client, Client::default());
+        assert_eq!((metadata.capabilities, metadata.client_info), (ClientCapabilities::default(), None));
         assert_eq!((metadata.log_level, metadata.progress_token), (None, None));
     }
 
@@ -155,8 +159,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(metadata.revision, Revision::LATEST);
-        assert!(metadata.client.capabilities.elicitation.is_some_and(|elicitation| elicitation.form));
-        assert_eq!(metadata.client.info.map(|info| info.name), Some("c".into()));
+        assert!(metadata.capabilities.elicitation.is_some_and(|elicitation| elicitation.form));
+        assert_eq!(metadata.client_info.map(Part::get), Some(r#"{"name":"c","version":"1"}"#));
         assert_eq!(metadata.log_level, Some(LoggingLevel::Warning));
         assert_eq!(metadata.progress_token, Some(ProgressToken::String("t".into())));
         for level in LoggingLevel::ALL {
@@ -164,7 +168,10 @@ mod tests {
             assert_eq!(metadata.log_level, Some(level));
         }
         assert_eq!(read_with("progressToken", "7").unwrap().progress_token, Some(ProgressToken::Number(7)));
-        assert_eq!(read(&format!("{{{}}}", CALLER.replace("{}", "{ }"))).unwrap().client, Client::default());
+        assert_eq!(
+            read(&format!("{{{}}}", CALLER.replace("{}", "{ }"))).unwrap().capabilities,
+            ClientCapabilities::default()
+        );
     }
 
     #[test]
@@ -208,7 +215,6 @@ mod tests {
             ),
             (with("clientInfo", "null"), malformed("clientInfo", "it is no object")),
             (with("clientInfo", r#"["c","1"]"#), malformed("clientInfo", "it is no object")),
-            (with("clientInfo", r#"{"name":"c"}"#), malformed("clientInfo", "missing field `version`")),
             (
                 with("logLevel", "\"loud\""),
                 malformed(
@@ -244,8 +250,8 @@ mod tests {
         for requested in ["v999.0.0", "2025-11-25", "2025-06-18", "", "2026-07-28 "] {
             let json = format!("{{\"io.modelcontextprotocol/protocolVersion\":\"{requested}\"}}");
             let json = Raw::from_json(json).unwrap();
-            let meta: &RawValue = json.parse().unwrap();
-            let meta = meta_outline(Some(meta)).unwrap();
+            let meta: &serde_json::value::RawValue = json.parse().unwrap();
+            let meta = meta_outline(Some(meta.into())).unwrap();
             assert_eq!(Metadata::requested_version(&meta).unwrap(), requested);
             // Said before anything else that is wrong with it.
             let refusal = Metadata::read(&meta, &supported).unwrap_err();

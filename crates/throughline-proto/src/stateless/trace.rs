@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 
 use ::http::header::{HeaderMap, HeaderName};
-use serde_json::value::RawValue;
 
 use crate::http::is_token;
 use crate::jsonrpc::{self, MetaOutline, Str};
@@ -51,7 +50,7 @@ impl TraceContext {
     /// The members `traceparent`, `tracestate` and `baggage` of a `_meta`; `None` when there is nothing in them.
     #[must_use]
     pub fn from_meta(meta: &MetaOutline<'_>) -> Option<TraceContext> {
-        let text = |part: Option<&RawValue>| part.and_then(jsonrpc::text).map(Cow::into_owned);
+        let text = |part: Option<jsonrpc::Part<'_>>| part.and_then(jsonrpc::text).map(Cow::into_owned);
         if meta.traceparent.is_none() && meta.baggage.is_none() {
             return None;
         }
@@ -61,7 +60,9 @@ impl TraceContext {
     /// The headers of the same names; `None` when there is nothing in them.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<TraceContext> {
-        if !headers.contains_key(&TRACEPARENT) && !headers.contains_key(&BAGGAGE) {
+        // One walk over all headers costs less than looking for each.
+        static NAMES: [HeaderName; 2] = [TRACEPARENT, BAGGAGE];
+        if !headers.keys().any(|name| NAMES.contains(name)) {
             return None;
         }
         // Several values of a header that is a list are one list. `traceparent` is none, and a comma makes it unreadable.
@@ -104,6 +105,19 @@ impl TraceContext {
     #[must_use]
     pub fn baggage(&self) -> Option<&str> {
         self.baggage.as_deref()
+    }
+
+    /// The headers that pass it on, those there are: `traceparent`, `tracestate` and `baggage` with their values. The members
+    /// of a `_meta` have the same names and values.
+    ///
+    /// The span of the sender stays the parent. A program that makes spans of its own puts them in its place.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let pairs = [
+            ("traceparent", self.traceparent()),
+            ("tracestate", self.tracestate()),
+            ("baggage", self.baggage()),
+        ];
+        pairs.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
     /// The id of the trace: 32 hexadecimal digits.

@@ -80,7 +80,7 @@ impl Pair {
             .with_resources(ResourcesCapability { subscribe: true, list_changed: true })
             .with_logging(true);
         let info = Implementation::new("server", "1").with_title("Server");
-        let offer = Offer { info, capabilities, instructions: None };
+        let offer = Offer::new(info, capabilities);
         Self {
             now: Instant::now(),
             client: Client::default(),

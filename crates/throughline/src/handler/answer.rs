@@ -5,16 +5,18 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use throughline_proto::jsonrpc::{Raw, Str};
 use throughline_proto::model::{
-    CallToolResult, Content, GetPromptResult, PromptMessage, ReadResourceResult, ResourceContents, Role,
+    Answer, CallToolResult, Content, GetPromptResult, PromptMessage, ReadResourceResult, ResourceContents,
+    Role,
 };
 
-use super::arguments;
+use super::{Outcome, arguments};
 use crate::error::{Error, McpError};
 
 /// What a tool may return.
 ///
 /// Text, numbers and booleans are sent as text; [`Json`] as structured content with a text copy; [`Content`] and lists
-/// of it as they are. An `Err` is a tool error that the model sees, an [`McpError`] a protocol error.
+/// of it as they are. An `Err` is a tool error that the model sees, an [`McpError`] a protocol error, and an
+/// [`InputRequired`](super::InputRequired) asks the client first.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is nothing a tool can return",
     note = "return text, a number, `Content`, `Vec<Content>`, `Json<T>`, `CallToolResult`, or a `Result` of these"
@@ -26,6 +28,19 @@ pub trait IntoToolResult {
     ///
     /// A protocol error that is sent instead.
     fn into_tool_result(self) -> Result<CallToolResult, McpError>;
+
+    /// The answer of the call: the result, or what has to be asked before there is one
+    /// ([`InputRequired`](super::InputRequired)).
+    ///
+    /// # Errors
+    ///
+    /// A protocol error that is sent instead.
+    fn into_tool_answer(self) -> Outcome
+    where
+        Self: Sized,
+    {
+        self.into_tool_result().map(Answer::CallTool)
+    }
 
     /// The schema of the structured content, where there is one.
     fn output_schema() -> Option<Raw>
@@ -132,9 +147,20 @@ impl<T: IntoToolResult, E: Into<Error>> IntoToolResult for Result<T, E> {
     fn into_tool_result(self) -> Result<CallToolResult, McpError> {
         match self {
             Ok(value) => value.into_tool_result(),
-            Err(error) => match error.into().into_protocol_error() {
-                Ok(error) => Err(error),
+            Err(error) => match error.into().into_answer() {
+                Ok(Ok(asks)) => Err(asks_in_vain(&asks)),
+                Ok(Err(error)) => Err(error),
                 Err(error) => Ok(CallToolResult::error(error.to_string())),
+            },
+        }
+    }
+
+    fn into_tool_answer(self) -> Outcome {
+        match self {
+            Ok(value) => value.into_tool_answer(),
+            Err(error) => match error.into().into_answer() {
+                Ok(answer) => answer,
+                Err(error) => Ok(Answer::CallTool(CallToolResult::error(error.to_string()))),
             },
         }
     }
@@ -156,6 +182,19 @@ pub trait IntoPromptResult {
     ///
     /// A protocol error that is sent instead.
     fn into_prompt_result(self) -> Result<GetPromptResult, McpError>;
+
+    /// The answer of the call: the result, or what has to be asked before there is one
+    /// ([`InputRequired`](super::InputRequired)).
+    ///
+    /// # Errors
+    ///
+    /// A protocol error that is sent instead.
+    fn into_prompt_answer(self) -> Outcome
+    where
+        Self: Sized,
+    {
+        self.into_prompt_result().map(Answer::GetPrompt)
+    }
 }
 
 impl IntoPromptResult for GetPromptResult {
@@ -186,6 +225,13 @@ impl<T: IntoPromptResult, E: Into<Error>> IntoPromptResult for Result<T, E> {
     fn into_prompt_result(self) -> Result<GetPromptResult, McpError> {
         self.map_err(protocol_error)?.into_prompt_result()
     }
+
+    fn into_prompt_answer(self) -> Outcome {
+        match self {
+            Ok(value) => value.into_prompt_answer(),
+            Err(error) => answer_of(error),
+        }
+    }
 }
 
 /// What a resource may return: text, bytes, contents, or the whole result.
@@ -201,6 +247,19 @@ pub trait IntoResourceResult {
     /// A protocol error that is sent instead.
     fn into_resource_result(self, uri: &str, mime_type: Option<&Str>)
     -> Result<ReadResourceResult, McpError>;
+
+    /// The answer of the call: the result, or what has to be asked before there is one
+    /// ([`InputRequired`](super::InputRequired)).
+    ///
+    /// # Errors
+    ///
+    /// A protocol error that is sent instead.
+    fn into_resource_answer(self, uri: &str, mime_type: Option<&Str>) -> Outcome
+    where
+        Self: Sized,
+    {
+        self.into_resource_result(uri, mime_type).map(Answer::ReadResource)
+    }
 }
 
 impl IntoResourceResult for ReadResourceResult {
@@ -271,6 +330,13 @@ impl<T: IntoResourceResult, E: Into<Error>> IntoResourceResult for Result<T, E> 
     ) -> Result<ReadResourceResult, McpError> {
         self.map_err(protocol_error)?.into_resource_result(uri, mime_type)
     }
+
+    fn into_resource_answer(self, uri: &str, mime_type: Option<&Str>) -> Outcome {
+        match self {
+            Ok(value) => value.into_resource_answer(uri, mime_type),
+            Err(error) => answer_of(error),
+        }
+    }
 }
 
 fn typed(contents: ResourceContents, mime_type: Option<&Str>) -> ResourceContents {
@@ -280,11 +346,27 @@ fn typed(contents: ResourceContents, mime_type: Option<&Str>) -> ResourceContent
     }
 }
 
-/// Prompts and resources have no error results, so any error is a protocol error. What the author returned is sent as
-/// its message; the causes behind it are not.
+/// Prompts and resources have no error results, so any error is a protocol error, unless it asks.
+fn answer_of(error: impl Into<Error>) -> Outcome {
+    error.into().into_answer().unwrap_or_else(|error| Err(untold(&error)))
+}
+
+/// The same where nothing can be asked.
 pub(super) fn protocol_error(error: impl Into<Error>) -> McpError {
-    match error.into().into_protocol_error() {
-        Ok(error) => error,
-        Err(error) => McpError::internal(error.to_string()),
+    match error.into().into_answer() {
+        Ok(Ok(asks)) => asks_in_vain(&asks),
+        Ok(Err(error)) => error,
+        Err(error) => untold(&error),
     }
+}
+
+/// What the author returned is sent as the message; the causes behind it are not.
+fn untold(error: &Error) -> McpError {
+    McpError::internal(error.to_string())
+}
+
+fn asks_in_vain(_: &Answer) -> McpError {
+    McpError::internal(
+        "this cannot ask the client anything: only `tools/call`, `prompts/get` and `resources/read` can",
+    )
 }

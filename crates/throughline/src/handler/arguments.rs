@@ -1,5 +1,9 @@
 //! From raw JSON to a handler's own type, and from that type to a schema.
 
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
@@ -75,12 +79,24 @@ pub(crate) fn is_object<T: JsonSchema>() -> bool {
     schema.get("type").is_some_and(|kind| kind == "object")
 }
 
-/// The form of `T`: an object of primitive fields, as elicitation asks for.
+/// The form of `T`: an object of primitive fields, as elicitation asks for. Made once for each type.
 ///
 /// # Errors
 ///
 /// A sentence when a field is nothing a form can show.
-pub(crate) fn elicit_schema<T: JsonSchema>() -> Result<ElicitSchema, String> {
+pub(crate) fn elicit_schema<T: JsonSchema + 'static>() -> Result<ElicitSchema, String> {
+    /// One entry for each type that was asked for: as many as the program has.
+    static MADE: RwLock<BTreeMap<TypeId, Result<ElicitSchema, String>>> = RwLock::new(BTreeMap::new());
+
+    let of = TypeId::of::<T>();
+    if let Some(made) = MADE.read().unwrap_or_else(PoisonError::into_inner).get(&of) {
+        return made.clone();
+    }
+    let made = make_elicit_schema::<T>();
+    MADE.write().unwrap_or_else(PoisonError::into_inner).entry(of).or_insert(made).clone()
+}
+
+fn make_elicit_schema<T: JsonSchema>() -> Result<ElicitSchema, String> {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     settings.meta_schema = None;

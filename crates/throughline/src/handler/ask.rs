@@ -19,6 +19,8 @@ use throughline_proto::model::{
 use throughline_proto::session::{self, AskNo, CallNo, Patience};
 
 use super::channel::{AskRequest, Channel, QuestionBody};
+use super::input::kind_of;
+use super::once::is_making;
 use crate::runtime;
 
 /// A question that a server may put to its client.
@@ -42,7 +44,7 @@ pub trait Question: Send + 'static {
     ///
     /// [`AskError`] when it is a refusal, or not what was asked for.
     #[doc(hidden)]
-    fn decode(&self, answer: &Raw) -> Result<Self::Answer, AskError>;
+    fn decode(answer: &Raw) -> Result<Self::Answer, AskError>;
 }
 
 /// A question in its wire form; only this crate makes one.
@@ -50,7 +52,7 @@ pub trait Question: Send + 'static {
 #[derive(Debug)]
 pub struct EncodedQuestion {
     kind: session::Question,
-    request: AskRequest,
+    pub(super) request: AskRequest,
     timeout: Duration,
 }
 
@@ -61,7 +63,7 @@ pub struct Elicit<T> {
     answer: PhantomData<fn() -> T>,
 }
 
-impl<T: JsonSchema> Elicit<T> {
+impl<T: JsonSchema + 'static> Elicit<T> {
     /// A form with one field for each field of `T`.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), schema: super::arguments::elicit_schema::<T>(), answer: PhantomData }
@@ -88,7 +90,7 @@ impl<T: DeserializeOwned + Send + 'static> Question for Elicit<T> {
         ))
     }
 
-    fn decode(&self, answer: &Raw) -> Result<T, AskError> {
+    fn decode(answer: &Raw) -> Result<T, AskError> {
         let result = elicited(answer)?;
         let content =
             result.content.ok_or_else(|| AskError::unreadable("it was accepted without `content`"))?;
@@ -123,7 +125,7 @@ impl Question for ElicitUrl {
         ))
     }
 
-    fn decode(&self, answer: &Raw) -> Result<(), AskError> {
+    fn decode(answer: &Raw) -> Result<(), AskError> {
         elicited(answer).map(|_| ())
     }
 }
@@ -146,7 +148,7 @@ impl Question for Sample {
         Ok(EncodedQuestion::new(kind, ServerRequest::CreateMessage(self.0.clone()), SAMPLE_TIMEOUT))
     }
 
-    fn decode(&self, answer: &Raw) -> Result<CreateMessageResult, AskError> {
+    fn decode(answer: &Raw) -> Result<CreateMessageResult, AskError> {
         answer.parse().map_err(|error| AskError::unreadable(reason(&error)))
     }
 }
@@ -166,7 +168,7 @@ impl Question for Roots {
         ))
     }
 
-    fn decode(&self, answer: &Raw) -> Result<Vec<Root>, AskError> {
+    fn decode(answer: &Raw) -> Result<Vec<Root>, AskError> {
         answer
             .parse::<ListRootsResult>()
             .map(|result| result.roots)
@@ -202,7 +204,35 @@ impl Question for RawQuestion {
         Ok(EncodedQuestion { kind, request, timeout: ROOTS_TIMEOUT })
     }
 
-    fn decode(&self, answer: &Raw) -> Result<Raw, AskError> {
+    fn decode(answer: &Raw) -> Result<Raw, AskError> {
+        Ok(answer.clone())
+    }
+}
+
+/// Any request of MCP; the answer is raw JSON.
+#[derive(Clone, Debug)]
+pub(super) struct AnyQuestion(Box<ServerRequest>);
+
+impl AnyQuestion {
+    pub(super) fn new(request: Box<ServerRequest>) -> Self {
+        Self(request)
+    }
+}
+
+impl Question for AnyQuestion {
+    type Answer = Raw;
+
+    fn encode(&self) -> Result<EncodedQuestion, AskError> {
+        let kind = kind_of(&self.0);
+        let timeout = match kind {
+            session::Question::ElicitForm | session::Question::ElicitUrl => ELICIT_TIMEOUT,
+            session::Question::Sample { .. } => SAMPLE_TIMEOUT,
+            _ => ROOTS_TIMEOUT,
+        };
+        Ok(EncodedQuestion { kind, request: AskRequest::Mcp(self.0.clone()), timeout })
+    }
+
+    fn decode(answer: &Raw) -> Result<Raw, AskError> {
         Ok(answer.clone())
     }
 }
@@ -229,13 +259,17 @@ impl<Q: Question> Ask<Q> {
     }
 
     /// Names the question, so that its answer is found again when a revision without sessions runs the handler anew.
+    ///
+    /// Questions without a name are numbered in the order in which they are asked. That will do for questions asked one
+    /// after another; give names to those whose order may differ from run to run. The client sees the name.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
     }
 
     /// How long to wait: ten minutes for a form or page, five for a sample, one for the rest, unless set here.
-    /// Progress of the client about the question starts the time anew, up to an hour in total.
+    /// Progress of the client about the question starts the time anew, up to an hour in total. A revision without sessions
+    /// waits for nothing: there the time has no meaning.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.patience(Patience::new(timeout))
     }
@@ -253,9 +287,13 @@ impl<Q: Question> IntoFuture for Ask<Q> {
 
     /// # Drop behavior
     ///
-    /// Dropping the future takes the question back (`notifications/cancelled`).
+    /// Dropping the future takes the question back: with `notifications/cancelled` in a session; a revision without
+    /// sessions then does not ask it.
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            if self.call.is_some() && is_making() {
+                return Err(AskError::unusable(IN_ONCE));
+            }
             let encoded = self.question.encode()?;
             let body = QuestionBody {
                 kind: encoded.kind,
@@ -264,8 +302,16 @@ impl<Q: Question> IntoFuture for Ask<Q> {
                 patience: self.patience.unwrap_or(Patience::new(encoded.timeout)),
             };
             let ask = self.channel.open_ask(self.call, &body)?;
-            let answer = Waiting { channel: self.channel, ask, timer: None, over: false }.await?;
-            self.question.decode(&answer)
+            let mut waiting = Waiting { channel: self.channel, ask, timer: None, over: false };
+            loop {
+                let answer = (&mut waiting).await?;
+                match Q::decode(&answer) {
+                    Err(error) if error.is_unreadable() && waiting.channel.reject_answer(ask) => {
+                        waiting.over = false;
+                    }
+                    read => return read,
+                }
+            }
         })
     }
 }
@@ -329,6 +375,8 @@ enum Kind {
     Cancelled,
     TimedOut,
     NotCapable(String),
+    /// The same where a revision has an error for it, which the call is answered with.
+    Undeclared(ErrorObject),
     NoBackChannel(String),
     CallOver,
     TooMany(usize),
@@ -355,7 +403,7 @@ impl AskError {
 
     /// The client cannot be asked this: it did not declare the capability, or its revision does not have it.
     pub fn is_not_supported(&self) -> bool {
-        matches!(self.0, Kind::NotCapable(_))
+        matches!(self.0, Kind::NotCapable(_) | Kind::Undeclared(_))
     }
 
     /// This server's mode leaves no way to ask: the message names the flag.
@@ -366,6 +414,11 @@ impl AskError {
     /// The call was answered or cancelled, or its session ended.
     pub fn is_call_over(&self) -> bool {
         matches!(self.0, Kind::CallOver)
+    }
+
+    /// The answer is not what was asked for. In a revision without sessions this never comes: the client is asked again.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self.0, Kind::Unreadable(_))
     }
 
     /// The error the client answered with.
@@ -383,6 +436,15 @@ impl AskError {
 
     pub(crate) fn not_capable(what: impl Into<String>) -> Self {
         Self(Kind::NotCapable(what.into()))
+    }
+
+    pub(crate) fn undeclared(error: ErrorObject) -> Self {
+        Self(Kind::Undeclared(error))
+    }
+
+    /// The error that a call ends with which cannot go on without this answer, where its revision has one for it.
+    pub(crate) fn as_protocol_error(&self) -> Option<&ErrorObject> {
+        if let Kind::Undeclared(error) = &self.0 { Some(error) } else { None }
     }
 
     pub(crate) fn no_back_channel(why: impl Into<String>) -> Self {
@@ -413,6 +475,7 @@ impl fmt::Display for AskError {
             Kind::Cancelled => f.write_str("the user closed the question without an answer"),
             Kind::TimedOut => f.write_str("the client did not answer in time"),
             Kind::NotCapable(what) => write!(f, "the client cannot be asked: {what}"),
+            Kind::Undeclared(error) => write!(f, "the client cannot be asked: {}", error.message),
             Kind::NoBackChannel(why) => write!(f, "the client cannot be asked: {why}"),
             Kind::CallOver => f.write_str("the call is over; nothing can be asked for it any more"),
             Kind::TooMany(limit) => {
@@ -438,6 +501,8 @@ fn elicited(answer: &Raw) -> Result<ElicitResult, AskError> {
         ElicitAction::Cancel => Err(AskError(Kind::Cancelled)),
     }
 }
+
+const IN_ONCE: &str = "nothing can be asked inside `once`; ask before it, and give it the answer";
 
 /// Ten minutes: a person reads, thinks and fills in a form (design §6).
 const ELICIT_TIMEOUT: Duration = Duration::from_secs(600);

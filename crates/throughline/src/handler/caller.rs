@@ -1,9 +1,10 @@
 //! Who calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use throughline_proto::jsonrpc::Raw;
+use throughline_proto::model::{Client, ClientCapabilities};
 use throughline_proto::revision::Revision;
-use throughline_proto::session::Client;
 
 /// Who a client is proven to be: the identity that a session is bound to.
 ///
@@ -26,17 +27,51 @@ impl Principal {
     }
 }
 
+impl Principal {
+    /// One text for each principal, and no two share one.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for part in [Some(&self.issuer), Some(&self.subject), self.client.as_ref()].into_iter().flatten() {
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        bytes
+    }
+}
+
 /// Who sent a call: the client's own words about itself, and the principal it is proven to be.
 #[derive(Clone, Debug)]
 pub struct Caller {
     revision: Revision,
-    client: Option<Client>,
+    words: Words,
     principal: Option<Principal>,
+}
+
+/// What a client says about itself.
+#[derive(Clone, Debug)]
+enum Words {
+    Known(Option<Client>),
+    /// Its name is read when somebody asks for it: every request of the modern era carries it, and few want to know.
+    Unread {
+        capabilities: ClientCapabilities,
+        info: Option<Raw>,
+        client: OnceLock<Client>,
+    },
 }
 
 impl Caller {
     pub(crate) fn new(revision: Revision, client: Option<Client>, principal: Option<Principal>) -> Self {
-        Self { revision, client, principal }
+        Self { revision, words: Words::Known(client), principal }
+    }
+
+    /// The caller of a request that says itself who sends it.
+    pub(crate) fn unread(
+        revision: Revision,
+        capabilities: ClientCapabilities,
+        info: Option<Raw>,
+        principal: Option<Principal>,
+    ) -> Self {
+        Self { revision, words: Words::Unread { capabilities, info, client: OnceLock::new() }, principal }
     }
 
     /// The protocol revision in use.
@@ -44,9 +79,24 @@ impl Caller {
         self.revision
     }
 
-    /// Name, version and capabilities of the client; `None` where it said nothing (`stateless_http`).
+    /// Name, version and capabilities of the client; `None` where it said nothing (`stateless_http`). In the modern era it may
+    /// keep its name to itself, and one that cannot be read counts as not given.
     pub fn client(&self) -> Option<&Client> {
-        self.client.as_ref()
+        match &self.words {
+            Words::Known(client) => client.as_ref(),
+            Words::Unread { capabilities, info, client } => Some(client.get_or_init(|| Client {
+                info: info.as_ref().and_then(|info| info.parse().ok()),
+                capabilities: capabilities.clone(),
+            })),
+        }
+    }
+
+    /// The capabilities of the client alone.
+    pub(crate) fn capabilities(&self) -> Option<&ClientCapabilities> {
+        match &self.words {
+            Words::Known(client) => client.as_ref().map(|client| &client.capabilities),
+            Words::Unread { capabilities, .. } => Some(capabilities),
+        }
     }
 
     /// Who the client is proven to be; `None` without a principal hook.

@@ -7,11 +7,11 @@ use std::fmt;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
-use throughline_proto::jsonrpc::Raw;
+use throughline_proto::jsonrpc::{Raw, Str};
 use throughline_proto::model::{LoggingLevel, LoggingMessageParams, ProgressParams, ServerRequest};
 use throughline_proto::session::{self, AskNo, CallNo, Patience};
 
-use super::AskError;
+use super::{AskError, OnceError};
 
 /// A notification that belongs to a call, or to the session where there is no call.
 #[derive(Clone, Copy)]
@@ -26,11 +26,7 @@ pub(crate) struct QuestionBody {
     pub(crate) kind: session::Question,
     pub(crate) request: AskRequest,
     /// The name under which a revision without sessions keeps the answer; ordinal where the handler gave none. A session
-    /// awaits its answers and needs no names: only the proof in `rounds` reads it until the modern era is served.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by the channel of the modern era, which is yet to come")
-    )]
+    /// awaits its answers and needs no names.
     pub(crate) key: Option<String>,
     pub(crate) patience: Patience,
 }
@@ -70,8 +66,39 @@ pub(crate) trait Channel: Send + Sync + 'static {
     /// Nobody waits for this answer any more.
     fn close_ask(&self, ask: AskNo);
 
+    /// The answer that was just given cannot be read. True: it is as if it had not come, and the client is asked again.
+    /// False: the handler learns of it, because a live client answered wrongly once and would again.
+    fn reject_answer(&self, ask: AskNo) -> bool {
+        let _ = ask;
+        false
+    }
+
+    /// What the call carries from round to round. `None` where the call awaits its answers: it has one round, and what it
+    /// carries is kept with the call.
+    fn input(&self) -> Option<&dyn Input> {
+        None
+    }
+
     /// Closes the connection that carries the call's stream without ending the stream. False where that cannot be.
     fn close_connection(&self, call: CallNo, retry: Duration) -> bool;
+}
+
+/// What a call carries from one round to the next ([`Context::once`](super::Context::once),
+/// [`InputRequired`](super::InputRequired)).
+pub(crate) trait Input: Send + Sync {
+    /// The result kept under this key, or `None`: then the caller makes it, and says so with
+    /// [`end_once`](Input::end_once).
+    fn begin_once(&self, key: &str) -> Result<Option<Raw>, OnceError>;
+
+    /// The result is made and is kept, or it failed.
+    fn end_once(&self, key: &str, made: Option<Raw>) -> Result<(), OnceError>;
+
+    /// The client's answer to the question of this name, of those that the handler asked by its own
+    /// [`InputRequired`](super::InputRequired).
+    fn response(&self, key: &str) -> Option<Raw>;
+
+    /// The state that the handler gave to its own [`InputRequired`](super::InputRequired).
+    fn request_state(&self) -> Option<Str>;
 }
 
 /// The call is over, or its session: nothing can be sent for it any more.

@@ -11,8 +11,10 @@ use serde::Serialize;
 use throughline_proto::jsonrpc::{ProgressToken, Raw, Str};
 use throughline_proto::model::{LoggingLevel, LoggingMessageParams, ProgressParams};
 use throughline_proto::session::CallNo;
+use throughline_proto::stateless::TraceContext;
 
-use super::channel::{Channel, Note};
+use super::channel::{Channel, Input, Note};
+use super::once::OwnInput;
 use super::state::States;
 use super::{Ask, CallOver, Caller, Elicit, ElicitUrl, Question, Roots, Sample, SessionHandle};
 use crate::lock::Lock;
@@ -45,8 +47,12 @@ pub(crate) struct CallScope {
     progress: Option<ProgressToken>,
     /// The head of the HTTP request, where a handler asks for it.
     http_parts: Option<Arc<Parts>>,
+    /// A call that is no part of a trace pays one word for it.
+    trace: Option<Box<TraceContext>>,
     /// Set by the server for calls that may read it.
     bound: OnceLock<Bound>,
+    /// What the call carries from round to round, where its channel does not: made when a handler needs it.
+    own_input: OnceLock<Box<OwnInput>>,
     state: Mutex<State>,
 }
 
@@ -85,9 +91,21 @@ impl CallScope {
         session: Option<SessionHandle>,
         progress: Option<ProgressToken>,
         http_parts: Option<Arc<Parts>>,
+        trace: Option<Box<TraceContext>>,
     ) -> Arc<Self> {
-        let (bound, state) = (OnceLock::new(), Mutex::default());
-        Arc::new(Self { channel, call, caller, session, progress, http_parts, bound, state })
+        let (bound, own_input, state) = (OnceLock::new(), OnceLock::new(), Mutex::default());
+        Arc::new(Self {
+            channel,
+            call,
+            caller,
+            session,
+            progress,
+            http_parts,
+            trace,
+            bound,
+            own_input,
+            state,
+        })
     }
 
     pub(crate) fn context(self: &Arc<Self>) -> Context {
@@ -100,6 +118,10 @@ impl CallScope {
 
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    pub(crate) fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_deref()
     }
 
     /// The client took the request back.
@@ -164,6 +186,10 @@ impl Context {
 
     /// Sends a log message, at the level the client set (`logging/setLevel`); others cost nothing.
     ///
+    /// Deprecated by the specification since 2026-07-28, and served in every revision all the same: log with `tracing`
+    /// instead, to standard error or to OpenTelemetry
+    /// ([deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated)).
+    ///
     /// # Errors
     ///
     /// [`CallOver`] once the call is answered or cancelled.
@@ -221,6 +247,10 @@ impl Context {
     /// ([sampling](https://modelcontextprotocol.io/specification/2025-11-25/client/sampling)). The wait is at most five
     /// minutes unless [`Ask::timeout`] says otherwise.
     ///
+    /// Deprecated by the specification since 2026-07-28, and served in every revision all the same: call the interface of a
+    /// model's provider instead
+    /// ([deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated)).
+    ///
     /// # Errors
     ///
     /// An [`AskError`](super::AskError).
@@ -229,6 +259,10 @@ impl Context {
     }
 
     /// Asks the client for its roots ([roots](https://modelcontextprotocol.io/specification/2025-11-25/client/roots)).
+    ///
+    /// Deprecated by the specification since 2026-07-28, and served in every revision all the same: take directories and files
+    /// as arguments, as resource URIs, or from the server's configuration instead
+    /// ([deprecated features](https://modelcontextprotocol.io/specification/2026-07-28/deprecated)).
     ///
     /// # Errors
     ///
@@ -320,6 +354,44 @@ impl Context {
     /// [`Extract`](super::Extract) whose needs include it.
     pub fn http_parts(&self) -> Option<&Parts> {
         self.0.http_parts.as_deref()
+    }
+
+    /// What the call carries from round to round.
+    pub(super) fn input(&self) -> &dyn Input {
+        self.0.channel.input().unwrap_or_else(|| self.own_input())
+    }
+
+    /// Whether the client answers by calling again.
+    pub(super) fn has_rounds(&self) -> bool {
+        self.0.channel.input().is_some()
+    }
+
+    pub(super) fn own_input(&self) -> &OwnInput {
+        self.0.own_input.get_or_init(Box::default)
+    }
+
+    /// The trace that the client's request is part of, from its `_meta` or else from the headers of its HTTP request, in
+    /// every revision; `None` where it is part of none. Pass it on with
+    /// [`TraceContext::headers`], so that what the handler calls belongs to the trace as well
+    /// ([trace context](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#_meta)).
+    ///
+    /// With the feature `opentelemetry` the span of the call is part of that trace, and a client with instrumentation of its
+    /// own passes that on by itself.
+    ///
+    /// ```
+    /// use throughline::{Context, Server, tool};
+    ///
+    /// async fn fetch(cx: Context) -> String {
+    ///     let mut request = http::Request::get("http://inner.example/");
+    ///     for (name, value) in cx.trace().into_iter().flat_map(|trace| trace.headers()) {
+    ///         request = request.header(name, value);
+    ///     }
+    ///     format!("{} headers", request.headers_ref().map_or(0, http::HeaderMap::len))
+    /// }
+    /// let server = Server::new("demo", "1.0.0").tool(tool("fetch", fetch));
+    /// ```
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.0.trace()
     }
 
     pub(crate) fn bind(&self, bound: Bound) {

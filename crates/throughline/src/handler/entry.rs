@@ -104,6 +104,11 @@ impl Entry {
         }
     }
 
+    /// Whether a call of it may be refused before it runs.
+    pub(super) fn can_refuse(&self) -> bool {
+        self.needs().has_abilities() || matches!(self, Entry::Tool(tool) if tool.param_headers.is_some())
+    }
+
     /// The same as a server shows it that has it mounted under `prefix`. It goes on using the states of its own server.
     pub(super) fn mounted(mut self, prefix: &str, states: &Arc<States>) -> Entry {
         let name = self.kind().mounted_name(prefix, self.name());

@@ -33,6 +33,10 @@ pub trait Function<Marker>: Send + Sync + 'static {
     /// The running function.
     type Future: Future<Output = Self::Output> + Send + 'static;
 
+    /// Whether the function takes a [`Context`]. One that does not asks nothing, so it never runs twice.
+    #[doc(hidden)]
+    const HAS_CONTEXT: bool = true;
+
     /// What a call must have ready: all that a [`Context`] gives apart from the HTTP head, where the function takes one.
     #[doc(hidden)]
     fn needs() -> Needs {
@@ -128,6 +132,7 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output: 'static> + Send + 'static,
 {
+    const HAS_CONTEXT: bool = false;
     type Args = NoArgs;
     type Output = Fut::Output;
     type Future = Fut;
@@ -161,6 +166,7 @@ where
     Fut: Future<Output: 'static> + Send + 'static,
     A: DeserializeOwned + JsonSchema + Send + 'static,
 {
+    const HAS_CONTEXT: bool = false;
     type Args = Typed<A>;
     type Output = Fut::Output;
     type Future = Fut;

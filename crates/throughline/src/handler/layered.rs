@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use http::HeaderMap;
 use throughline_proto::jsonrpc::Notification;
 use throughline_proto::model::{Answer, CallToolResult};
 use throughline_proto::session::Offer;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{Call, Context, Handler, Outcome, Peers, Reply, Server};
+use super::{Call, Caller, Context, Handler, Outcome, Peers, Reply, Server};
 use crate::error::McpError;
 
 /// A call, as a layer sees it: the request of a [`CallService`] and of all that is put around it.
@@ -170,6 +171,10 @@ impl Handler for Layered {
                 Err(error) => outcome_of(error, calls_tool),
             }
         })
+    }
+
+    fn admit(&self, call: &Call, caller: &Caller, headers: Option<&HeaderMap>) -> Result<(), McpError> {
+        self.handler.admit(call, caller, headers)
     }
 
     fn notified(&self, notification: Notification, cx: Context) {

@@ -5,6 +5,8 @@
 mod answer;
 mod arguments;
 mod ask;
+mod ask_all;
+mod cache;
 mod caller;
 mod catalog;
 pub(crate) mod channel;
@@ -12,18 +14,20 @@ mod completion;
 mod context;
 mod custom;
 mod entry;
+mod extension;
 mod extract;
 mod function;
 pub(crate) mod generated;
+mod headers;
+pub(crate) mod input;
 mod layered;
 mod mount;
 mod needs;
+pub(crate) mod once;
 mod peers;
 mod prompt;
 mod registrable;
 mod resource;
-#[cfg(test)]
-mod rounds;
 mod router;
 mod server;
 mod session;
@@ -38,6 +42,7 @@ use std::pin::Pin;
 
 pub use answer::{IntoPromptResult, IntoResourceResult, IntoToolResult, Json};
 pub use ask::{Ask, AskError, Elicit, ElicitUrl, Question, RawQuestion, Roots, Sample};
+pub use ask_all::AskAll;
 pub use caller::{Caller, Principal};
 pub use channel::CallOver;
 pub use completion::Completing;
@@ -45,9 +50,11 @@ pub use context::{Cancelled, Context, Log, Notify, Progress};
 pub use custom::IntoMethodResult;
 pub use extract::{Extract, Meta, State};
 pub use function::Function;
+pub use input::{InputRequired, InputResponses};
 pub use layered::{CallRequest, CallService, Handled, Layered};
 pub use needs::{Ability, Needs};
-pub use peers::{PeerSet, Peers, SessionInfo};
+pub use once::OnceError;
+pub use peers::{PeerInfo, PeerSet, Peers};
 pub use prompt::{PromptDef, prompt};
 pub use registrable::{Group, IntoPrompt, IntoResource, IntoTemplate, IntoTool};
 pub use resource::{ResourceDef, resource};
@@ -59,8 +66,11 @@ pub use throughline_proto::session::Offer;
 pub use tool::{ToolDef, tool};
 
 pub(crate) use context::{CallScope, Verdict};
+#[cfg(feature = "opentelemetry")]
+pub(crate) use template::percent_decode;
 
 use crate::error::McpError;
+use http::HeaderMap;
 use throughline_proto::jsonrpc::{Notification, Raw, Str};
 
 /// What answers the requests of clients.
@@ -71,13 +81,30 @@ use throughline_proto::jsonrpc::{Notification, Raw, Str};
 /// 1. `call` may be entered from many tasks at once, and must not block.
 /// 2. The future in [`Reply::Later`] may be dropped at any await: that is how a call is cancelled.
 /// 3. A panic is answered with an internal error and logged.
-/// 4. `ping`, `initialize`, `logging/setLevel` and subscriptions are the engine's and never come here.
+/// 4. `ping`, `initialize`, `server/discover`, `logging/setLevel` and subscriptions are the engine's and never come here.
 pub trait Handler: Send + Sync + 'static {
-    /// What the server offers: its name, capabilities and instructions. Asked once for each `initialize`.
+    /// What the server offers: its name, capabilities and instructions. Asked for each `initialize` and each
+    /// `server/discover`; its name and version are kept from the first time on where every result repeats them.
     fn offer(&self) -> Offer;
 
     /// Answers a request.
+    ///
+    /// With [`Answer::InputRequired`] it asks a client of a revision without sessions, which calls again: the state in it
+    /// is sealed on its way out, and is found in [`Context::request_state`] as JSON, the answers in
+    /// [`Context::input_responses`].
     fn call(&self, call: Call, cx: Context) -> Reply;
+
+    /// Whether a request of the modern era may run, decided before anything of its response has left: what is refused here
+    /// gets the HTTP status that belongs to the error. `headers` are those of the HTTP request; `None` where it came another
+    /// way. A handler around another one passes the question on.
+    ///
+    /// # Errors
+    ///
+    /// What the request is answered with instead, for instance that its client lacks a capability (-32021).
+    fn admit(&self, call: &Call, caller: &Caller, headers: Option<&HeaderMap>) -> Result<(), McpError> {
+        let _ = (call, caller, headers);
+        Ok(())
+    }
 
     /// A notification of a client that the engine has no use for: `notifications/initialized`,
     /// `notifications/roots/list_changed` and those that MCP does not define. What is sent with the context belongs to no

@@ -3,12 +3,13 @@
 use std::any::{TypeId, type_name};
 use std::sync::Arc;
 
-use throughline_proto::jsonrpc::ErrorCode;
+use throughline_proto::jsonrpc::{ErrorCode, ErrorObject};
 use throughline_proto::model::ClientCapabilities;
+use throughline_proto::session;
 
 use super::context::Bound;
 use super::state::States;
-use super::{Call, Context};
+use super::{Call, Caller, Context};
 use crate::error::McpError;
 
 /// Something that a client may be able to do, and that a tool may not work without.
@@ -22,7 +23,7 @@ use crate::error::McpError;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Ability {
-    /// It lets its model be asked ([`Context::sample`]).
+    /// It lets its model be asked ([`Context::sample`], which the specification has deprecated).
     Sampling,
     /// It lets its model be asked, and the model use tools.
     SamplingTools,
@@ -30,7 +31,7 @@ pub enum Ability {
     Elicitation,
     /// It sends its user to web pages ([`Context::elicit_url`]).
     ElicitationUrl,
-    /// It tells its roots ([`Context::roots`]).
+    /// It tells its roots ([`Context::roots`], which the specification has deprecated).
     Roots,
 }
 
@@ -45,14 +46,50 @@ impl Ability {
         }
     }
 
-    /// The capability as the specification spells it, and as the JSON that a client declares it with.
-    fn capability(self) -> (&'static str, serde_json::Value) {
+    /// What a client must be able to do to be asked this.
+    pub(crate) fn of(question: session::Question) -> Option<Self> {
+        Some(match question {
+            session::Question::ElicitForm => Self::Elicitation,
+            session::Question::ElicitUrl => Self::ElicitationUrl,
+            session::Question::Sample { with_tools: false } => Self::Sampling,
+            session::Question::Sample { with_tools: true } => Self::SamplingTools,
+            session::Question::Roots => Self::Roots,
+            session::Question::Ping | session::Question::Custom => return None,
+        })
+    }
+
+    /// What a modern request gets that needs this of a client which did not declare it
+    /// ([error codes](https://modelcontextprotocol.io/specification/2026-07-28/basic/index#error-codes)).
+    pub(crate) fn missing(self) -> ErrorObject {
+        let name = self.name();
+        let why =
+            format!("this call needs a client with the capability `{name}`, and this one did not declare it");
+        ErrorObject::new(ErrorCode::MISSING_CLIENT_CAPABILITY, why).with_data(&required(&[self]))
+    }
+
+    /// The capability as the specification spells it.
+    fn name(self) -> &'static str {
         match self {
-            Self::Sampling => ("sampling", serde_json::json!({ "sampling": {} })),
-            Self::SamplingTools => ("sampling.tools", serde_json::json!({ "sampling": { "tools": {} } })),
-            Self::Elicitation => ("elicitation.form", serde_json::json!({ "elicitation": { "form": {} } })),
-            Self::ElicitationUrl => ("elicitation.url", serde_json::json!({ "elicitation": { "url": {} } })),
-            Self::Roots => ("roots", serde_json::json!({ "roots": {} })),
+            Self::Sampling => "sampling",
+            Self::SamplingTools => "sampling.tools",
+            Self::Elicitation => "elicitation.form",
+            Self::ElicitationUrl => "elicitation.url",
+            Self::Roots => "roots",
+        }
+    }
+
+    /// Declares it, beside what is declared already.
+    fn declare(self, capabilities: &mut ClientCapabilities) {
+        match self {
+            Self::Sampling => {
+                capabilities.sampling.get_or_insert_default();
+            }
+            Self::SamplingTools => capabilities.sampling.get_or_insert_default().tools = true,
+            Self::Elicitation => capabilities.elicitation.get_or_insert_default().form = true,
+            Self::ElicitationUrl => capabilities.elicitation.get_or_insert_default().url = true,
+            Self::Roots => {
+                capabilities.roots.get_or_insert_default();
+            }
         }
     }
 }
@@ -126,22 +163,42 @@ impl Needs {
             let states = self.own_states.as_ref().unwrap_or(states);
             cx.bind(Bound { states: Arc::clone(states), params: call.params.clone() });
         }
-        if self.abilities.is_empty() { Ok(()) } else { self.check_abilities(cx) }
+        self.check_abilities(cx.caller())
     }
 
-    fn check_abilities(&self, cx: &Context) -> Result<(), McpError> {
-        let client = cx.caller().client();
-        let lacks =
-            |ability: &&Ability| client.is_none_or(|client| !ability.is_declared(&client.capabilities));
-        let Some(lacking) = self.abilities.iter().find(lacks) else { return Ok(()) };
-        let (name, declared) = lacking.capability();
-        let why = if client.is_some() {
-            format!("this needs a client with the capability `{name}`, and this one did not declare it")
-        } else {
-            format!("this needs a client with the capability `{name}`; without a session nobody declares one")
-        };
-        let modern = cx.caller().revision().is_modern();
-        let code = if modern { ErrorCode::MISSING_CLIENT_CAPABILITY } else { ErrorCode::INVALID_REQUEST };
-        Err(McpError::new(code.0, why).with_data(&serde_json::json!({ "requiredCapabilities": declared })))
+    /// Whether a client must be able to do anything.
+    pub(crate) fn has_abilities(&self) -> bool {
+        !self.abilities.is_empty()
     }
+
+    /// Whether the client declared the abilities; else what it lacks.
+    pub(crate) fn check_abilities(&self, caller: &Caller) -> Result<(), McpError> {
+        if self.abilities.is_empty() { Ok(()) } else { self.compare(caller) }
+    }
+
+    fn compare(&self, caller: &Caller) -> Result<(), McpError> {
+        let declared = caller.capabilities();
+        let lacks = |ability: &Ability| declared.is_none_or(|declared| !ability.is_declared(declared));
+        let lacking: Vec<Ability> = self.abilities.iter().copied().filter(lacks).collect();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = lacking.iter().map(|ability| format!("`{}`", ability.name())).collect();
+        let names = names.join(" and ");
+        let why = if declared.is_some() {
+            format!("this needs a client with the capability {names}, and this one did not declare it")
+        } else {
+            format!("this needs a client with the capability {names}; without a session nobody declares one")
+        };
+        let modern = caller.revision().is_modern();
+        let code = if modern { ErrorCode::MISSING_CLIENT_CAPABILITY } else { ErrorCode::INVALID_REQUEST };
+        Err(McpError::new(code.0, why).with_data(&required(&lacking)))
+    }
+}
+
+/// What goes with the error: these abilities, as a client declares them.
+fn required(abilities: &[Ability]) -> serde_json::Value {
+    let mut capabilities = ClientCapabilities::new();
+    abilities.iter().for_each(|ability| ability.declare(&mut capabilities));
+    serde_json::json!({ "requiredCapabilities": capabilities })
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use throughline_proto::jsonrpc::{Raw, Str};
-use throughline_proto::model::{self, Answer, Icon, PromptArgument};
+use throughline_proto::jsonrpc::{Raw, Str, reason};
+use throughline_proto::model::{self, Icon, PromptArgument};
 
 use super::completion::{Completer, Completing, completer};
 use super::function::{Arguments, Function};
 use super::visibility::Visibility;
-use super::{Ability, Caller, Context, IntoPromptResult, Needs, Reply};
+use super::{Ability, Caller, Context, IntoPromptResult, Needs, Reply, input};
 use crate::error::McpError;
 
 /// A prompt, ready to be registered: made by [`prompt`].
@@ -23,7 +23,8 @@ pub struct PromptDef {
     pub(crate) visibility: Visibility,
 }
 
-type Run = Arc<dyn Fn(Vec<(String, String)>, Context) -> Reply + Send + Sync>;
+/// Of the arguments as they came.
+type Run = Arc<dyn Fn(Option<Raw>, Context) -> Reply + Send + Sync>;
 
 /// Makes a prompt of a [`Function`]. The fields of its argument type are the prompt's arguments: text on the wire, read
 /// into numbers, booleans or enums where the fields are such.
@@ -53,12 +54,22 @@ where
     let name = name.into();
     let mut prompt = model::Prompt::new(name.clone());
     prompt.arguments = arguments_of(&F::Args::schema(&name));
-    let run = move |values, cx: Context| match F::Args::from_strings(values) {
+    let function = Arc::new(function);
+    let run = move |raw: Option<Raw>, cx: Context| match read::<F::Args>(raw.as_ref()) {
         Ok(args) => {
+            let again = F::HAS_CONTEXT.then(|| (cx.clone(), raw, Arc::clone(&function)));
             let future = function.invoke(args, cx);
-            Reply::later(async move { future.await.into_prompt_result().map(Answer::GetPrompt) })
+            Reply::later(async move {
+                let outcome = future.await.into_prompt_answer();
+                let Some((cx, raw, function)) = again else { return outcome };
+                input::answer(cx, outcome, move |cx| {
+                    let future = function.invoke(read::<F::Args>(raw.as_ref())?, cx);
+                    Ok(async move { future.await.into_prompt_answer() })
+                })
+                .await
+            })
         }
-        Err(misfit) => Reply::Ready(Err(McpError::invalid_params(misfit))),
+        Err(misfit) => Reply::Ready(Err(misfit)),
     };
     PromptDef {
         prompt,
@@ -132,6 +143,20 @@ impl std::fmt::Debug for PromptDef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PromptDef").field("prompt", &self.prompt).finish_non_exhaustive()
     }
+}
+
+/// A prompt's arguments: an object of texts.
+fn read<A: Arguments>(arguments: Option<&Raw>) -> Result<A, McpError> {
+    let values: BTreeMap<String, String> = match arguments {
+        Some(arguments) => arguments.parse().map_err(|error| {
+            McpError::invalid_params(format!(
+                "the arguments of a prompt are an object of texts: {}",
+                reason(&error)
+            ))
+        })?,
+        None => BTreeMap::new(),
+    };
+    A::from_strings(values.into_iter().collect()).map_err(McpError::invalid_params)
 }
 
 /// The fields of an object schema as prompt arguments, in the order in which the schema lists them.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use throughline_proto::jsonrpc::Str;
-use throughline_proto::model::{self, Annotations, Answer, Icon};
+use throughline_proto::model::{self, Annotations, CacheHints, Icon};
 
 use super::function::{Function, NoArgs};
 use super::visibility::Visibility;
-use super::{Ability, Caller, Context, IntoResourceResult, Needs, Reply};
+use super::{Ability, Caller, Context, IntoResourceResult, Needs, Reply, input};
 
 /// A resource, ready to be registered: made by [`resource`].
 #[derive(Clone)]
@@ -16,9 +16,10 @@ pub struct ResourceDef {
     pub(crate) run: Run,
     pub(crate) needs: Needs,
     pub(crate) visibility: Visibility,
+    pub(super) cache: Option<CacheHints>,
 }
 
-type Run = Arc<dyn Fn(&model::Resource, Context) -> Reply + Send + Sync>;
+type Run = Arc<dyn Fn(&ResourceDef, Context) -> Reply + Send + Sync>;
 
 /// Makes a resource of a [`Function`] without arguments of its own.
 ///
@@ -31,11 +32,21 @@ pub fn resource<Marker, F>(uri: impl Into<Str>, name: impl Into<Str>, function: 
 where
     F: Function<Marker, Args = NoArgs, Output: IntoResourceResult>,
 {
-    let run = move |resource: &model::Resource, cx: Context| {
-        let (uri, mime_type) = (resource.uri.clone(), resource.mime_type.clone());
+    let function = Arc::new(function);
+    let run = move |def: &ResourceDef, cx: Context| {
+        let (uri, mime_type) = (def.resource.uri.clone(), def.resource.mime_type.clone());
+        let keeping = def.keeping();
+        let again = F::HAS_CONTEXT.then(|| (cx.clone(), Arc::clone(&function)));
         let future = function.invoke(NoArgs, cx);
         Reply::later(async move {
-            future.await.into_resource_result(&uri, mime_type.as_ref()).map(Answer::ReadResource)
+            let outcome = keeping.say(future.await.into_resource_answer(&uri, mime_type.as_ref()));
+            let Some((cx, function)) = again else { return outcome };
+            input::answer(cx, outcome, move |cx| {
+                let future = function.invoke(NoArgs, cx);
+                let (uri, mime_type) = (uri.clone(), mime_type.clone());
+                Ok(async move { keeping.say(future.await.into_resource_answer(&uri, mime_type.as_ref())) })
+            })
+            .await
         })
     };
     ResourceDef {
@@ -43,6 +54,7 @@ where
         run: Arc::new(run),
         needs: F::needs(),
         visibility: Visibility::default(),
+        cache: None,
     }
 }
 

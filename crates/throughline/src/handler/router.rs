@@ -1,15 +1,17 @@
 //! From a request to the tool, prompt or resource that answers it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use http::HeaderMap;
 use throughline_proto::jsonrpc::{Raw, Str, reason};
 use throughline_proto::model::{
-    Answer, CallToolResult, CompleteParams, CompleteResult, Completion, ListPromptsResult,
+    Answer, CacheHints, CallToolResult, CompleteParams, CompleteResult, Completion, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PromptsCapability, Reference,
     ResourcesCapability, ServerCapabilities, ToolsCapability,
 };
 
+use super::cache::ListCache;
 use super::catalog::Catalog;
 use super::completion::{Completer, Completing};
 use super::custom::CustomMethod;
@@ -32,6 +34,7 @@ pub(crate) struct Tables {
     pub(crate) resources: Catalog<ResourceDef>,
     pub(crate) templates: Catalog<TemplateDef>,
     pub(crate) states: Arc<States>,
+    pub(crate) list_cache: ListCache,
     pub(crate) methods: HashMap<Str, CustomMethod>,
     pub(crate) notifications: HashMap<Str, CustomMethod>,
 }
@@ -45,6 +48,44 @@ impl Tables {
         let mut fitting =
             self.templates.iter().filter(|template| template.pattern.matches(uri).is_some()).peekable();
         fitting.peek().is_none() || fitting.any(|template| template.visibility.admits(caller))
+    }
+
+    /// The tool of this name, where this caller may see it.
+    fn tool(&self, name: &str, caller: &Caller) -> Option<&Arc<ToolDef>> {
+        self.tools.get(name).filter(|tool| tool.visibility.admits(caller))
+    }
+
+    /// The prompt of this name, where this caller may see it.
+    fn prompt(&self, name: &str, caller: &Caller) -> Option<&Arc<PromptDef>> {
+        self.prompts.get(name).filter(|prompt| prompt.visibility.admits(caller))
+    }
+
+    /// What reads this URI for this caller: a resource, or else the first template that it fits.
+    fn readable(&self, uri: &str, caller: &Caller) -> Option<Readable<'_>> {
+        if let Some(resource) = self.resources.get(uri).filter(|resource| resource.visibility.admits(caller))
+        {
+            return Some(Readable::Resource(resource));
+        }
+        let mut templates = self.templates.iter().filter(|template| template.visibility.admits(caller));
+        templates.find_map(|template| Some(Readable::Template(template, template.pattern.matches(uri)?)))
+    }
+
+    /// A page of what a list has for this caller, the cursor of the next, and how each page may be kept.
+    fn page<T, U: Clone>(
+        &self,
+        list: &Catalog<T>,
+        call: &Call,
+        cx: &Context,
+        size: usize,
+        parts: impl Fn(&T) -> (&Visibility, &U),
+    ) -> Result<(Vec<U>, Option<Str>, CacheHints), McpError> {
+        let (entries, next) =
+            list.page(call.cursor.as_deref(), size, |entry| parts(entry).0.admits(cx.caller())).ok_or_else(
+                || McpError::invalid_params("this `cursor` is none of ours; start again without one"),
+            )?;
+        let limited = || list.iter().any(|entry| parts(entry).0.is_limited());
+        let cache = self.list_cache.hints(cx.caller(), limited);
+        Ok((entries.into_iter().map(|entry| parts(entry).1.clone()).collect(), next, cache))
     }
 }
 
@@ -96,6 +137,30 @@ impl Router {
         capabilities.with_completions(completes)
     }
 
+    /// Whether a call may run: what it is refused for here is known without running anything.
+    pub(crate) fn admit(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        headers: Option<&HeaderMap>,
+    ) -> Result<(), McpError> {
+        let Some(target) = &call.target else { return Ok(()) };
+        let tables = self.tables();
+        let needs = match &*call.method {
+            "tools/call" => tables.tool(target, caller).map(|tool| {
+                tool.check_headers(headers, call.arguments.as_ref())?;
+                tool.needs.check_abilities(caller)
+            }),
+            "prompts/get" => tables.prompt(target, caller).map(|prompt| prompt.needs.check_abilities(caller)),
+            "resources/read" => {
+                tables.readable(target, caller).map(|found| found.needs().check_abilities(caller))
+            }
+            _ => None,
+        };
+        // What is not there is told when it is called.
+        needs.unwrap_or(Ok(()))
+    }
+
     pub(crate) fn call(&self, call: Call, cx: Context, page_size: usize) -> Reply {
         let tables = self.tables();
         match &*call.method {
@@ -103,47 +168,72 @@ impl Router {
             "prompts/get" => get_prompt(&tables, &call, cx),
             "resources/read" => read_resource(&tables, &call, cx),
             "completion/complete" => complete(&tables, &call, cx.caller()),
-            "tools/list" => Reply::Ready(
-                page(&tables.tools, &call, &cx, page_size, |tool| (&tool.visibility, &tool.tool)).map(
-                    |(tools, next)| {
-                        let mut result = ListToolsResult::new(tools);
-                        result.next_cursor = next;
-                        Answer::ListTools(result)
-                    },
-                ),
-            ),
-            "prompts/list" => Reply::Ready(
-                page(&tables.prompts, &call, &cx, page_size, |prompt| (&prompt.visibility, &prompt.prompt))
-                    .map(|(prompts, next)| {
-                        let mut result = ListPromptsResult::new(prompts);
-                        result.next_cursor = next;
-                        Answer::ListPrompts(result)
-                    }),
-            ),
-            "resources/list" => Reply::Ready(
-                page(&tables.resources, &call, &cx, page_size, |resource| {
-                    (&resource.visibility, &resource.resource)
-                })
-                .map(|(resources, next)| {
-                    let mut result = ListResourcesResult::new(resources);
+            "tools/list" => {
+                let page =
+                    tables.page(&tables.tools, &call, &cx, page_size, |def| (&def.visibility, &def.tool));
+                Reply::Ready(page.map(|(tools, next, cache)| {
+                    let mut result = ListToolsResult::new(tools).with_cache(cache);
+                    result.next_cursor = next;
+                    Answer::ListTools(result)
+                }))
+            }
+            "prompts/list" => {
+                let page =
+                    tables.page(&tables.prompts, &call, &cx, page_size, |def| (&def.visibility, &def.prompt));
+                Reply::Ready(page.map(|(prompts, next, cache)| {
+                    let mut result = ListPromptsResult::new(prompts).with_cache(cache);
+                    result.next_cursor = next;
+                    Answer::ListPrompts(result)
+                }))
+            }
+            "resources/list" => {
+                let page = tables
+                    .page(&tables.resources, &call, &cx, page_size, |def| (&def.visibility, &def.resource));
+                Reply::Ready(page.map(|(resources, next, cache)| {
+                    let mut result = ListResourcesResult::new(resources).with_cache(cache);
                     result.next_cursor = next;
                     Answer::ListResources(result)
-                }),
-            ),
-            "resources/templates/list" => Reply::Ready(
-                page(&tables.templates, &call, &cx, page_size, |template| {
-                    (&template.visibility, &template.template)
-                })
-                .map(|(templates, next)| {
-                    let mut result = ListResourceTemplatesResult::new(templates);
+                }))
+            }
+            "resources/templates/list" => {
+                let page = tables
+                    .page(&tables.templates, &call, &cx, page_size, |def| (&def.visibility, &def.template));
+                Reply::Ready(page.map(|(templates, next, cache)| {
+                    let mut result = ListResourceTemplatesResult::new(templates).with_cache(cache);
                     result.next_cursor = next;
                     Answer::ListResourceTemplates(result)
-                }),
-            ),
+                }))
+            }
             method => match tables.methods.get(method) {
                 Some(custom) => custom.run(&call, cx, &tables.states),
                 None => Reply::Ready(Err(McpError::method_not_found(method))),
             },
+        }
+    }
+}
+
+/// What reads a URI.
+enum Readable<'a> {
+    Resource(&'a Arc<ResourceDef>),
+    /// With the values of its variables.
+    Template(&'a Arc<TemplateDef>, Vec<(String, String)>),
+}
+
+impl Readable<'_> {
+    fn needs(&self) -> &Needs {
+        match self {
+            Readable::Resource(resource) => &resource.needs,
+            Readable::Template(template, _) => &template.needs,
+        }
+    }
+
+    fn read(self, uri: &str, cx: Context) -> Reply {
+        match self {
+            Readable::Resource(resource) => (resource.run)(resource, cx),
+            Readable::Template(template, values) => {
+                let mime_type = template.template.mime_type.clone();
+                (template.run)(Match { uri, mime_type, values, keeping: template.keeping() }, cx)
+            }
         }
     }
 }
@@ -153,7 +243,7 @@ fn call_tool(tables: &Tables, call: Call, cx: Context) -> Reply {
         Ok(name) => name,
         Err(error) => return Reply::Ready(Err(error)),
     };
-    let Some(tool) = tables.tools.get(name).filter(|tool| tool.visibility.admits(cx.caller())) else {
+    let Some(tool) = tables.tool(name, cx.caller()) else {
         return Reply::Ready(Err(McpError::invalid_params(format!(
             "there is no tool `{name}`; `tools/list` names those there are"
         ))));
@@ -176,13 +266,13 @@ fn call_tool(tables: &Tables, call: Call, cx: Context) -> Reply {
 }
 
 fn get_prompt(tables: &Tables, call: &Call, cx: Context) -> Reply {
-    let (name, values) = match target(call, "name").and_then(|name| Ok((name, prompt_arguments(call)?))) {
-        Ok(found) => found,
+    let name = match target(call, "name") {
+        Ok(name) => name,
         Err(error) => return Reply::Ready(Err(error)),
     };
-    match tables.prompts.get(name).filter(|prompt| prompt.visibility.admits(cx.caller())) {
+    match tables.prompt(name, cx.caller()) {
         Some(prompt) => match prompt.needs.prepare(&cx, &tables.states, call) {
-            Ok(()) => (prompt.run)(values, cx),
+            Ok(()) => (prompt.run)(call.arguments.clone(), cx),
             Err(error) => Reply::Ready(Err(error)),
         },
         None => Reply::Ready(Err(McpError::invalid_params(format!(
@@ -196,22 +286,11 @@ fn read_resource(tables: &Tables, call: &Call, cx: Context) -> Reply {
         Ok(uri) => uri,
         Err(error) => return Reply::Ready(Err(error)),
     };
-    if let Some(resource) =
-        tables.resources.get(uri).filter(|resource| resource.visibility.admits(cx.caller()))
-    {
-        return match resource.needs.prepare(&cx, &tables.states, call) {
-            Ok(()) => (resource.run)(&resource.resource, cx),
+    if let Some(found) = tables.readable(uri, cx.caller()) {
+        return match found.needs().prepare(&cx, &tables.states, call) {
+            Ok(()) => found.read(uri, cx),
             Err(error) => Reply::Ready(Err(error)),
         };
-    }
-    for template in tables.templates.iter().filter(|template| template.visibility.admits(cx.caller())) {
-        if let Some(values) = template.pattern.matches(uri) {
-            let mime_type = template.template.mime_type.clone();
-            return match template.needs.prepare(&cx, &tables.states, call) {
-                Ok(()) => (template.run)(Match { uri, mime_type, values }, cx),
-                Err(error) => Reply::Ready(Err(error)),
-            };
-        }
     }
     let code = cx.caller().revision().resource_not_found();
     let error =
@@ -286,34 +365,8 @@ fn completer(
     Ok(completers.get(argument).cloned())
 }
 
-/// A page of what a list has for this caller, and the cursor of the next.
-fn page<T, U: Clone>(
-    list: &Catalog<T>,
-    call: &Call,
-    cx: &Context,
-    size: usize,
-    parts: impl Fn(&T) -> (&Visibility, &U),
-) -> Result<(Vec<U>, Option<Str>), McpError> {
-    let (entries, next) = list
-        .page(call.cursor.as_deref(), size, |entry| parts(entry).0.admits(cx.caller()))
-        .ok_or_else(|| McpError::invalid_params("this `cursor` is none of ours; start again without one"))?;
-    Ok((entries.into_iter().map(|entry| parts(entry).1.clone()).collect(), next))
-}
-
 fn target<'a>(call: &'a Call, member: &str) -> Result<&'a Str, McpError> {
     call.target.as_ref().ok_or_else(|| {
         McpError::invalid_params(format!("the params of `{}` need a text `{member}`", call.method))
     })
-}
-
-/// A prompt's arguments: texts by name.
-fn prompt_arguments(call: &Call) -> Result<Vec<(String, String)>, McpError> {
-    let Some(arguments) = &call.arguments else { return Ok(Vec::new()) };
-    let arguments: BTreeMap<String, String> = arguments.parse().map_err(|error| {
-        McpError::invalid_params(format!(
-            "the arguments of a prompt are an object of texts: {}",
-            reason(&error)
-        ))
-    })?;
-    Ok(arguments.into_iter().collect())
 }

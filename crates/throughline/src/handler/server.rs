@@ -1,9 +1,11 @@
 //! The server that most programs want: lists of tools, prompts and resources.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use http::HeaderMap;
 use serde::Serialize;
 use throughline_proto::jsonrpc::{Notification, Raw, Str};
 use throughline_proto::model::{Implementation, ResourceUpdatedParams};
@@ -13,9 +15,10 @@ use super::entry::{Entry, Kind};
 use super::mount::Mounted;
 use super::router::{Router, Tables};
 use super::{
-    Call, Context, Group, Handler, IntoPrompt, IntoResource, IntoTemplate, IntoTool, Peers, Reply,
-    SessionInfo,
+    Call, Caller, Context, Group, Handler, IntoPrompt, IntoResource, IntoTemplate, IntoTool, PeerInfo, Peers,
+    Reply,
 };
+use crate::error::McpError;
 use crate::lock::Lock;
 
 /// A server: its name, and its tools, prompts and resources.
@@ -46,10 +49,13 @@ pub struct Server(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     info: Implementation,
     instructions: Mutex<Option<Str>>,
+    pub(super) extensions: Mutex<BTreeMap<Str, Raw>>,
     page_size: AtomicUsize,
     pub(super) router: Router,
     /// Whether anything that was ever registered reads the head of its HTTP request.
     http_parts: AtomicBool,
+    /// Whether anything that was ever registered can refuse a call before it runs.
+    refuses: AtomicBool,
     peers: Mutex<Vec<Peers>>,
     /// The servers that show what this one has as their own.
     pub(super) mounted_in: Mutex<Vec<Mounted>>,
@@ -68,9 +74,11 @@ impl Server {
         Self(Arc::new(Inner {
             info,
             instructions: Mutex::default(),
+            extensions: Mutex::default(),
             page_size: AtomicUsize::new(PAGE_SIZE),
             router: Router::default(),
             http_parts: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             peers: Mutex::default(),
             mounted_in: Mutex::default(),
             heard: Arc::default(),
@@ -118,8 +126,8 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// When the name is taken or not allowed: mistakes in the program. While serving, use
-    /// [`add_tool`](Self::add_tool).
+    /// When the name is taken or not allowed, or a [header](super::ToolDef::header) cannot carry its argument: mistakes in the
+    /// program. While serving, use [`add_tool`](Self::add_tool).
     #[must_use]
     pub fn tool<Marker>(self, tool: impl IntoTool<Marker>) -> Self {
         self.add_tool(tool).unwrap_or_else(|misuse| panic!("{misuse}"));
@@ -163,9 +171,12 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the name is taken or not allowed; nothing is changed then.
+    /// When the name is taken or not allowed, or a [header](super::ToolDef::header) cannot carry its argument; nothing is changed
+    /// then.
     pub fn add_tool<Marker>(&self, tool: impl IntoTool<Marker>) -> Result<(), Misuse> {
-        self.add(Entry::Tool(tool.into_tool()))
+        let mut tool = tool.into_tool();
+        tool.finish()?;
+        self.add(Entry::Tool(tool))
     }
 
     /// Adds a prompt while serving, and tells all sessions that the list changed.
@@ -215,15 +226,17 @@ impl Server {
         self.remove(Kind::Template, uri_template)
     }
 
-    /// Tells every session that subscribed to this resource that it changed; how many those are.
+    /// Tells every client that subscribed to this resource or listens for it that it changed; how many those are. Who may
+    /// not see it hears nothing.
     pub fn resource_updated(&self, uri: &str) -> usize {
         let params = Raw::new(&ResourceUpdatedParams::new(uri.to_owned())).expect("its parameters are JSON");
         let tables = self.0.router.tables();
-        let may_know = |session: &SessionInfo<'_>| tables.shows_resource(uri, session.caller);
+        let may_know = |peer: &PeerInfo<'_>| tables.shows_resource(uri, peer.caller);
         self.broadcast(Some(uri), &may_know, "notifications/resources/updated", Some(&params))
     }
 
-    /// Sends a notification of your own to all sessions; how many those are.
+    /// Sends a notification of your own to all sessions; how many those are. Clients of the modern era have none, and are
+    /// sent only what they asked for.
     ///
     /// # Errors
     ///
@@ -239,7 +252,7 @@ impl Server {
     /// When the parameters cannot be JSON.
     pub fn notify_where(
         &self,
-        choose: impl Fn(&SessionInfo<'_>) -> bool,
+        choose: impl Fn(&PeerInfo<'_>) -> bool,
         method: &str,
         params: &impl Serialize,
     ) -> Result<usize, serde_json::Error> {
@@ -259,6 +272,7 @@ impl Server {
             check_name(what, entry.name())?;
         }
         self.0.http_parts.fetch_or(needs.wants_http_parts(), Ordering::Relaxed);
+        self.0.refuses.fetch_or(entry.can_refuse(), Ordering::Relaxed);
         if self.0.peers.locked().is_empty() {
             return Ok(());
         }
@@ -293,7 +307,7 @@ impl Server {
     fn broadcast(
         &self,
         resource: Option<&str>,
-        choose: &dyn Fn(&SessionInfo<'_>) -> bool,
+        choose: &dyn Fn(&PeerInfo<'_>) -> bool,
         method: &str,
         params: Option<&Raw>,
     ) -> usize {
@@ -308,14 +322,23 @@ impl Handler for Server {
     fn offer(&self) -> Offer {
         Offer {
             info: self.0.info.clone(),
-            capabilities: self.0.router.capabilities(),
+            capabilities: self.0.router.capabilities().with_extensions(self.0.extensions.locked().clone()),
             instructions: self.0.instructions.locked().clone(),
+            cache: self.0.router.tables().list_cache.of_everybody(),
         }
     }
 
     fn call(&self, call: Call, cx: Context) -> Reply {
         let page_size = self.0.page_size.load(Ordering::Relaxed);
         self.0.router.call(call, cx, page_size)
+    }
+
+    fn admit(&self, call: &Call, caller: &Caller, headers: Option<&HeaderMap>) -> Result<(), McpError> {
+        if self.0.refuses.load(Ordering::Relaxed) {
+            self.0.router.admit(call, caller, headers)
+        } else {
+            Ok(())
+        }
     }
 
     fn notified(&self, notification: Notification, cx: Context) {

@@ -5,12 +5,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use throughline_proto::jsonrpc::Str;
-use throughline_proto::model::{self, Annotations, Answer, Icon};
+use throughline_proto::model::{self, Annotations, CacheHints, Icon};
 
+use super::cache::Keeping;
 use super::completion::{Completer, Completing, completer};
 use super::function::{Arguments, Function};
 use super::visibility::Visibility;
-use super::{Ability, Caller, Context, IntoResourceResult, Needs, Reply};
+use super::{Ability, Caller, Context, IntoResourceResult, Needs, Reply, input};
 use crate::error::McpError;
 
 /// A resource template, ready to be registered: made by [`template`].
@@ -22,6 +23,7 @@ pub struct TemplateDef {
     pub(crate) completers: BTreeMap<String, Completer>,
     pub(crate) needs: Needs,
     pub(crate) visibility: Visibility,
+    pub(super) cache: Option<CacheHints>,
 }
 
 /// A URI that fits a template.
@@ -29,6 +31,7 @@ pub(crate) struct Match<'a> {
     pub(crate) uri: &'a str,
     pub(crate) mime_type: Option<Str>,
     pub(crate) values: Vec<(String, String)>,
+    pub(super) keeping: Keeping,
 }
 
 /// Makes a resource template of a [`Function`]. The variables of the URI template are the fields of its argument type:
@@ -57,12 +60,25 @@ where
     let uri_template = uri_template.into();
     let pattern =
         Pattern::new(&uri_template).unwrap_or_else(|why| panic!("the URI template `{uri_template}` {why}"));
+    let (function, variables) = (Arc::new(function), Arc::new(pattern.clone()));
     let run = move |matched: Match<'_>, cx: Context| match F::Args::from_strings(matched.values) {
         Ok(args) => {
-            let (uri, mime_type) = (matched.uri.to_owned(), matched.mime_type);
+            let (uri, mime_type, keeping) = (matched.uri.to_owned(), matched.mime_type, matched.keeping);
+            let again = F::HAS_CONTEXT.then(|| (cx.clone(), Arc::clone(&variables), Arc::clone(&function)));
             let future = function.invoke(args, cx);
             Reply::later(async move {
-                future.await.into_resource_result(&uri, mime_type.as_ref()).map(Answer::ReadResource)
+                let outcome = keeping.say(future.await.into_resource_answer(&uri, mime_type.as_ref()));
+                let Some((cx, variables, function)) = again else { return outcome };
+                input::answer(cx, outcome, move |cx| {
+                    let values = variables.matches(&uri).expect("it fitted before");
+                    let args = F::Args::from_strings(values).map_err(McpError::invalid_params)?;
+                    let future = function.invoke(args, cx);
+                    let (uri, mime_type) = (uri.clone(), mime_type.clone());
+                    Ok(async move {
+                        keeping.say(future.await.into_resource_answer(&uri, mime_type.as_ref()))
+                    })
+                })
+                .await
             })
         }
         Err(misfit) => Reply::Ready(Err(McpError::invalid_params(misfit))),
@@ -74,6 +90,7 @@ where
         completers: BTreeMap::new(),
         needs: F::needs(),
         visibility: Visibility::default(),
+        cache: None,
     }
 }
 
@@ -220,7 +237,7 @@ impl Pattern {
 }
 
 /// Undoes percent-encoding; `None` when it is broken or no UTF-8.
-fn percent_decode(text: &str) -> Option<String> {
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

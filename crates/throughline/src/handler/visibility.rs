@@ -17,6 +17,11 @@ impl Visibility {
         self.0 = Some(Arc::new(move |caller| before.admits(caller) && admits(caller)));
     }
 
+    /// Whether there are callers that it might not be there for.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(crate) fn admits(&self, caller: &Caller) -> bool {
         self.0.as_ref().is_none_or(|admits| admits(caller))
     }

@@ -6,23 +6,43 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use serde_json::value::RawValue;
+use http::HeaderMap;
 use throughline_proto::jsonrpc::{
-    self, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request, Str,
+    self, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request, RequestId, Str,
 };
 use throughline_proto::session::{Begin, Effect, Session, StreamNo};
+use throughline_proto::stateless::TraceContext;
 
 use super::calls::CallPermit;
 use super::driving::Driving;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, SessionExchange};
 use super::live::Live;
 use super::watch::Watch;
 use crate::handler::channel::Channel;
 use crate::handler::{Call, CallScope, Handler};
 use crate::runtime;
 
-/// What becomes of a request; for one that runs, its call and its progress token.
-pub(crate) type Begun = (Begin, Option<Call>, Option<ProgressToken>);
+/// What becomes of a request, and what one that runs came with.
+pub(crate) struct Begun {
+    pub(crate) begin: Begin,
+    call: Option<Call>,
+    progress: Option<ProgressToken>,
+    /// A call that is no part of a trace moves one word for it.
+    trace: Option<Box<TraceContext>>,
+}
+
+impl Begun {
+    /// Nothing runs.
+    fn at_once(begin: Begin) -> Self {
+        Self { begin, call: None, progress: None, trace: None }
+    }
+
+    /// The call belongs to this trace.
+    pub(crate) fn traced(mut self, trace: Option<Box<TraceContext>>) -> Self {
+        self.trace = trace;
+        self
+    }
+}
 
 /// Registers a request with its session, or has the engine answer it.
 pub(crate) fn begin(
@@ -33,27 +53,27 @@ pub(crate) fn begin(
 ) -> Begun {
     let outline = match outline {
         Ok(outline) => outline,
-        Err(error) => return (Begin::Fail(error), None, None),
+        Err(error) => return Begun::at_once(Begin::Fail(error)),
     };
-    let begun = session.handle_request(stream, request, &outline);
-    let Begin::Run(no) = begun else { return (begun, None, None) };
-    let token = session.progress_token(no).cloned();
-    (begun, Some(to_call(request, &outline)), token)
+    let begin = session.handle_request(stream, request, &outline);
+    let Begin::Run(no) = begin else { return Begun::at_once(begin) };
+    let progress = session.progress_token(no).cloned();
+    Begun { begin, call: Some(to_call(request, &outline)), progress, trace: None }
 }
 
-/// Starts the handler, or settles what needs none. A handler that is ready at once never becomes a task.
+/// Starts the handler, or settles what needs none.
 pub(crate) async fn run(
     handler: &dyn Handler,
-    exchange: &Arc<Exchange>,
+    exchange: &Arc<SessionExchange>,
     slot: usize,
-    request: Request,
-    (begun, call, token): Begun,
+    id: &RequestId,
+    begun: Begun,
     permit: Option<CallPermit>,
 ) {
-    let (no, call, permit) = match (begun, call, permit) {
+    let (no, call, permit) = match (begun.begin, begun.call, permit) {
         (Begin::Run(no), Some(call), Some(permit)) => (no, call, permit),
-        (Begin::Answer(answer), ..) => return exchange.settle(slot, Some(&request.id), Ok(answer)),
-        (Begin::Fail(error), ..) => return exchange.settle(slot, Some(&request.id), Err(error)),
+        (Begin::Answer(answer), ..) => return exchange.settle(slot, Some(id), Ok(answer)),
+        (Begin::Fail(error), ..) => return exchange.settle(slot, Some(id), Err(error)),
         _ => unreachable!("a refused request is not run, and one that runs has its call and permit"),
     };
     let live = exchange.live();
@@ -63,15 +83,29 @@ pub(crate) async fn run(
         no,
         Arc::clone(&live.caller),
         live.handle(),
-        token,
+        begun.progress,
         exchange.http_parts().cloned(),
+        begun.trace,
     );
-    let watch = Watch::begin(handler, &call, &request.id, scope.caller(), live.tally());
+    drive(handler, exchange, slot, id, call, scope, permit).await;
+}
+
+/// Runs a call's handler. One that is ready at once never becomes a task.
+pub(crate) async fn drive<E: Exchange>(
+    handler: &dyn Handler,
+    exchange: &Arc<E>,
+    slot: usize,
+    id: &RequestId,
+    call: Call,
+    scope: Arc<CallScope>,
+    permit: CallPermit,
+) {
+    let watch = Watch::begin(handler, &call, id, scope.caller(), scope.trace(), exchange.tally());
     let mut driving =
         Driving::start(handler, call, Arc::clone(&scope), Arc::clone(exchange), slot, permit, watch);
     let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut driving).poll(cx).is_pending())).await;
     if pending {
-        live.call_runs(&scope);
+        exchange.call_runs(&scope);
         runtime::spawn(driving);
     }
 }
@@ -87,19 +121,22 @@ pub(crate) async fn run_batch(
     handler: &dyn Handler,
     live: &Arc<Live>,
     stream: StreamNo,
-    exchange: Option<&Arc<Exchange>>,
+    exchange: Option<&Arc<SessionExchange>>,
     entries: Vec<Result<Message, Malformed>>,
+    headers: Option<&HeaderMap>,
     permit: impl Fn(&Begin) -> Result<Option<CallPermit>, ErrorObject>,
 ) {
     let mut slot = 0;
     for entry in entries {
         match (entry, exchange) {
             (Ok(Message::Request(request)), Some(exchange)) => {
-                let begun = live.handle_request(|session| {
-                    begin(session, stream, &request, jsonrpc::outline(request.params.as_ref()))
-                });
-                match permit(&begun.0) {
-                    Ok(permit) => run(handler, exchange, slot, request, begun, permit).await,
+                let outline = jsonrpc::outline(request.params.as_ref());
+                let meta = outline.as_ref().ok().and_then(|outline| jsonrpc::meta_outline(outline.meta).ok());
+                let trace = TraceContext::of(&meta.unwrap_or_default(), headers).map(Box::new);
+                let begun =
+                    live.handle_request(|session| begin(session, stream, &request, outline)).traced(trace);
+                match permit(&begun.begin) {
+                    Ok(permit) => run(handler, exchange, slot, &request.id, begun, permit).await,
                     Err(error) => exchange.settle(slot, Some(&request.id), Err(error)),
                 }
                 slot += 1;
@@ -149,19 +186,30 @@ pub(crate) fn settle_malformed(live: &Live, malformed: &Malformed) {
     }
 }
 
-fn to_call(request: &Request, outline: &Outline<'_>) -> Call {
+/// A request as a handler gets it.
+pub(crate) fn to_call(request: &Request, outline: &Outline<'_>) -> Call {
     let params = request.params.clone().unwrap_or_else(Raw::empty_object);
     Call {
         method: request.method.clone(),
-        target: outline.name.or(outline.uri).and_then(|part| text_of(&params, part)),
+        target: target_of(&request.method, outline).and_then(|part| text_of(&params, part)),
         arguments: outline.arguments.map(|part| params.slice(part)),
         cursor: outline.cursor.and_then(|part| text_of(&params, part)),
         params,
     }
 }
 
+/// What says which tool, prompt or resource is meant: one member for each method, the one that the `Mcp-Name` header repeats
+/// ([`routing_name`](throughline_proto::http::routing_name)). A method that is not MCP's may have either.
+fn target_of<'a>(method: &str, outline: &Outline<'a>) -> Option<jsonrpc::Part<'a>> {
+    match method {
+        "tools/call" | "prompts/get" => outline.name,
+        "resources/read" => outline.uri,
+        _ => outline.name.or(outline.uri),
+    }
+}
+
 /// A JSON text of the parameters; `None` when it is no text.
-fn text_of(params: &Raw, part: &RawValue) -> Option<Str> {
+fn text_of(params: &Raw, part: jsonrpc::Part<'_>) -> Option<Str> {
     let text = part.get();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {

@@ -7,10 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
-use throughline_proto::jsonrpc::{ErrorCode, ErrorObject};
-
 use super::calls::CallPermit;
-use super::exchange::Exchange;
+use super::exchange::{Done, Exchange};
 use super::watch::Watch;
 use crate::error::McpError;
 use crate::handler::{Call, CallScope, Handler, Outcome, Reply, Verdict};
@@ -20,11 +18,11 @@ use crate::handler::{Call, CallScope, Handler, Outcome, Reply, Verdict};
 /// # Drop behavior
 ///
 /// A call that is dropped before its end, by a runtime that shuts down, is settled without an answer.
-pub(crate) struct Driving {
+pub(crate) struct Driving<E: Exchange> {
     running: Option<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     outcome: Option<Outcome>,
     scope: Arc<CallScope>,
-    exchange: Arc<Exchange>,
+    exchange: Arc<E>,
     slot: usize,
     /// Held to the end: a place among the requests in flight.
     _permit: CallPermit,
@@ -32,13 +30,13 @@ pub(crate) struct Driving {
     settled: bool,
 }
 
-impl Driving {
+impl<E: Exchange> Driving<E> {
     /// Starts the handler. A handler that has its answer at hand is settled at once.
     pub(crate) fn start(
         handler: &dyn Handler,
         call: Call,
         scope: Arc<CallScope>,
-        exchange: Arc<Exchange>,
+        exchange: Arc<E>,
         slot: usize,
         permit: CallPermit,
         watch: Watch,
@@ -48,8 +46,8 @@ impl Driving {
         let reply = catch_unwind(AssertUnwindSafe(|| handler.call(call, scope.context())));
         let (running, outcome) = match reply {
             Ok(Reply::Later(running)) => (Some(running), None),
-            Ok(Reply::Ready(outcome)) => (None, Some(outcome)),
-            Err(panic) => (None, Some(panicked(&exchange, &method, &*panic))),
+            Ok(Reply::Ready(outcome)) => (None, Some(exchange.finish(outcome))),
+            Err(panic) => (None, Some(panicked(&*exchange, &method, &*panic))),
         };
         drop(entered);
         Self { running, outcome, scope, exchange, slot, _permit: permit, watch, settled: false }
@@ -59,7 +57,7 @@ impl Driving {
     fn drop_handler(&mut self) {
         let running = self.running.take();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(running))) {
-            drop(panicked(&self.exchange, "", &*panic));
+            drop(panicked(&*self.exchange, "", &*panic));
         }
     }
 
@@ -69,23 +67,23 @@ impl Driving {
         }
         self.drop_handler();
         self.scope.finish();
-        let finish = self.exchange.live().call_done(self.scope.call());
+        let done = self.exchange.call_done(self.scope.call());
         // A call that was taken back while its answer was made, gets none.
-        let answered = finish.as_ref().is_some_and(|finish| finish.answer.is_some());
-        self.watch.end(outcome.as_ref().filter(|_| answered));
-        let Some(finish) = finish else { return };
-        let outcome = outcome.unwrap_or_else(|| {
-            Err(ErrorObject::new(
-                ErrorCode::INVALID_REQUEST,
-                "the session ended before the call was answered",
-            )
-            .into())
-        });
-        self.exchange.settle(self.slot, finish.answer.as_ref(), outcome.map_err(McpError::into_object));
+        self.watch.end(outcome.as_ref().filter(|_| matches!(done, Done::Answer(_))));
+        let id = match done {
+            Done::Answer(id) => Some(id),
+            Done::TakenBack => None,
+            Done::Settled => return,
+        };
+        let answer = match outcome {
+            Some(outcome) => outcome.map_err(McpError::into_object),
+            None => Err(self.exchange.dropped()),
+        };
+        self.exchange.settle(self.slot, id.as_ref(), answer);
     }
 }
 
-impl Future for Driving {
+impl<E: Exchange> Future for Driving<E> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
@@ -95,21 +93,22 @@ impl Future for Driving {
             let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
             drop(entered);
             match polled {
-                Ok(Poll::Ready(outcome)) => this.outcome = Some(outcome),
+                Ok(Poll::Ready(outcome)) => this.outcome = Some(this.exchange.finish(outcome)),
                 Ok(Poll::Pending) => {
-                    return match this.scope.poll_cancelled(cx) {
-                        Verdict::Run => Poll::Pending,
-                        Verdict::Drop => {
-                            this.settle(None);
-                            Poll::Ready(())
-                        }
-                    };
+                    if this.scope.poll_cancelled(cx) == Verdict::Drop {
+                        this.settle(None);
+                        return Poll::Ready(());
+                    }
+                    match this.exchange.poll_instead(cx) {
+                        Poll::Ready(outcome) => this.outcome = Some(outcome),
+                        Poll::Pending => return Poll::Pending,
+                    }
                 }
-                Err(panic) => this.outcome = Some(panicked(&this.exchange, "", &*panic)),
+                Err(panic) => this.outcome = Some(panicked(&*this.exchange, "", &*panic)),
             }
             this.drop_handler();
         }
-        if this.exchange.poll_progress_written(cx).is_pending() {
+        if this.exchange.poll_written(cx).is_pending() {
             return Poll::Pending;
         }
         let outcome = this.outcome.take();
@@ -118,20 +117,20 @@ impl Future for Driving {
     }
 }
 
-impl Drop for Driving {
+impl<E: Exchange> Drop for Driving<E> {
     fn drop(&mut self) {
         self.settle(None);
     }
 }
 
 /// A panic is an answer, never silence. Its message goes to the log, not to the client.
-fn panicked(exchange: &Exchange, method: &str, panic: &(dyn Any + Send)) -> Outcome {
+fn panicked(exchange: &impl Exchange, method: &str, panic: &(dyn Any + Send)) -> Outcome {
     let message = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    exchange.live().tally().panics.add_one();
+    exchange.tally().panics.add_one();
     tracing::error!(method, message, "a handler panicked");
     Err(McpError::internal("the handler failed unexpectedly; the server's log says more"))
 }

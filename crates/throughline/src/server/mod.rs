@@ -9,6 +9,8 @@
 //!   a POST         exchange: decides JSON or SSE,        exchange: one for each line
 //!                  settles each call exactly once
 //!   a call         driving: runs its handler to the end; watch: its span, and how long it took
+//!   a modern       modern: its metadata, whether it may    the same
+//!   request        run; nothing outlives it
 //!   a session      live (engine session, open asks)      live, one for each process
 //!                  in the registry (caps, expiry)
 //!   a stream       stream (the one writer, its reader's  pipe: everything goes the same way
@@ -21,15 +23,21 @@ mod calls;
 mod counters;
 mod dispatch;
 mod driving;
+mod era;
 mod exchange;
+mod listen;
 mod live;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod modern;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 mod outlet;
 mod patient_io;
 mod pipe;
 mod queue;
 mod registry;
+mod rounds;
 mod serve;
 mod stdio;
 mod stream;
@@ -40,6 +48,7 @@ mod tests;
 mod watch;
 
 pub use counters::Counters;
+pub use era::Era;
 pub use registry::Closed;
 pub use serve::{Serve, serve};
 pub use stdio::Stdio;

@@ -5,6 +5,7 @@
 
 use throughline_proto::jsonrpc::RequestId;
 use throughline_proto::model::Answer;
+use throughline_proto::stateless::TraceContext;
 use tracing::Span;
 use tracing::field::{Empty, display};
 
@@ -20,6 +21,8 @@ pub(crate) enum Ending {
     Ok,
     /// With a tool's error result.
     ToolError,
+    /// With questions: the client calls again with the answers.
+    InputRequired,
     /// With a protocol error of this code.
     Error(i32),
     /// Without an answer: the client took it back, or its session ended.
@@ -32,6 +35,7 @@ impl Ending {
             None => Ending::Cancelled,
             Some(Err(error)) => Ending::Error(error.code()),
             Some(Ok(Answer::CallTool(result))) if result.is_error => Ending::ToolError,
+            Some(Ok(Answer::InputRequired(_))) => Ending::InputRequired,
             Some(Ok(_)) => Ending::Ok,
         }
     }
@@ -51,12 +55,13 @@ impl Watch {
         call: &Call,
         id: &RequestId,
         caller: &Caller,
+        trace: Option<&TraceContext>,
         tally: &Tally,
     ) -> Self {
         #[cfg(not(feature = "metrics"))]
         let _ = tally;
         Self {
-            span: span(handler, call, id, caller),
+            span: span(handler, call, id, caller, trace),
             #[cfg(feature = "metrics")]
             timing: tally.metrics.as_ref().map(|metrics| metrics.begin(handler, call)),
         }
@@ -81,7 +86,13 @@ impl Watch {
 }
 
 /// The span of a call. The session's id is left out: it is a secret. So are arguments and results.
-fn span(handler: &dyn Handler, call: &Call, id: &RequestId, caller: &Caller) -> Span {
+fn span(
+    handler: &dyn Handler,
+    call: &Call,
+    id: &RequestId,
+    caller: &Caller,
+    trace: Option<&TraceContext>,
+) -> Span {
     let span = tracing::info_span!(
         target: "throughline::call",
         "mcp.call",
@@ -97,9 +108,14 @@ fn span(handler: &dyn Handler, call: &Call, id: &RequestId, caller: &Caller) -> 
         gen_ai.prompt.name = Empty,
         rpc.response.status_code = Empty,
         error.type = Empty,
+        trace_id = Empty,
+        parent_id = Empty,
     );
     if !span.is_disabled() {
         describe(&span, handler, call, id);
+        if let Some(trace) = trace {
+            join(&span, trace);
+        }
     }
     span
 }
@@ -133,10 +149,21 @@ fn describe(span: &Span, handler: &dyn Handler, call: &Call, id: &RequestId) {
     };
 }
 
+/// Makes the span part of the trace that the request came with.
+#[cold]
+fn join(span: &Span, trace: &TraceContext) {
+    if let (Some(trace_id), Some(parent_id)) = (trace.trace_id(), trace.parent_id()) {
+        span.record("trace_id", trace_id);
+        span.record("parent_id", parent_id);
+    }
+    #[cfg(feature = "opentelemetry")]
+    super::opentelemetry::join(span, trace);
+}
+
 #[cold]
 fn record(span: &Span, ending: Ending) {
     match ending {
-        Ending::Ok => return,
+        Ending::Ok | Ending::InputRequired => return,
         Ending::ToolError => span.record("error.type", "tool_error"),
         Ending::Error(code) => {
             span.record("rpc.response.status_code", display(code));

@@ -20,7 +20,7 @@ async fn a_named_origin_is_answered_and_may_read_the_session_id() {
     assert_eq!(preflight.status(), 204);
     assert_eq!(preflight.header("access-control-allow-origin"), APP);
     insta::assert_snapshot!(preflight.header("access-control-allow-methods"), @"GET, POST, DELETE");
-    insta::assert_snapshot!(preflight.header("access-control-allow-headers"), @"Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Last-Event-ID");
+    insta::assert_snapshot!(preflight.header("access-control-allow-headers"), @"Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID");
     assert_eq!(preflight.header("vary"), "Origin");
 
     let hello = wire.post(initialize(Revision::V2025_11_25, &json!({}))).send().await;
@@ -32,6 +32,22 @@ async fn a_named_origin_is_answered_and_may_read_the_session_id() {
     let mut wire = wire;
     wire.adopt(&hello, Revision::V2025_11_25);
     assert_eq!(wire.get().send().await.header("access-control-allow-origin"), APP);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_may_send_the_headers_of_a_tool() {
+    let endpoint = StreamableHttp::builder(kit::server(&Gate::new())).allow_origin(APP).unwrap().build();
+    let wire = Wire::new(&endpoint).with("origin", APP);
+    let preflight = wire
+        .request(Method::OPTIONS, Bytes::new())
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "mcp-method,mcp-param-region, Mcp-Param-Tier,x-own");
+    let preflight = preflight.send().await;
+    assert!(
+        preflight
+            .header("access-control-allow-headers")
+            .ends_with("Last-Event-ID, mcp-param-region, mcp-param-tier")
+    );
 }
 
 #[tokio::test(start_paused = true)]

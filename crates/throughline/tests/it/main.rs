@@ -7,26 +7,36 @@ mod support;
 mod asks;
 mod bad_input;
 mod batches;
+mod caching;
 mod cancel;
 mod cors;
 mod custom_methods;
 mod cuts;
 mod handlers;
+#[cfg(feature = "macros")]
+mod headers;
 mod layers;
+mod listen;
 mod loopback;
 #[cfg(feature = "macros")]
 mod macros;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod modern;
 mod modes;
 mod mounts;
+mod negotiation;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 mod pace;
 mod refusals;
 mod resume;
+mod rounds;
 mod sessions;
 mod spans;
 mod standalone;
 mod stdio;
+mod stdio_modern;
 #[cfg(feature = "testing")]
 mod testing;
 mod unread;

@@ -120,7 +120,7 @@ async fn json_response_takes_away_what_comes_before_the_answer() {
     // The standalone stream is still there.
     let mut stream = wire.get().send().await.events();
     assert!(stream.next().await.is_some_and(|prime| prime.id.is_some()));
-    insta::assert_snapshot!(endpoint.limitations().join("\n"), @"json_response: progress and log messages of calls are not sent, and tools cannot ask the client anything");
+    insta::assert_snapshot!(endpoint.limitations().join("\n"), @"json_response: in sessions, progress and log messages of calls are not sent, and tools cannot ask the client anything");
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn stateless_serves_each_post_by_itself() {
     let asked = wire.post(call(2, "roots", json!({}))).send().await.json().await;
     insta::assert_snapshot!(text(&asked), @"the client cannot be asked: this server keeps no sessions (`stateless_http`), so no answer could find its way back");
     assert_eq!(endpoint.sessions(), 0);
-    insta::assert_snapshot!(endpoint.limitations().join("\n"), @"stateless_http: no sessions, so no subscriptions, no messages outside a call, no resuming, and tools cannot ask the client anything");
+    insta::assert_snapshot!(endpoint.limitations().join("\n"), @"stateless_http: no sessions, so clients that would open one have no subscriptions, no messages outside a call, no resuming, and tools cannot ask them anything");
     // A session id from elsewhere means nothing here.
     let ping = wire.post(request(3, "ping", json!({}))).header("mcp-session-id", "from-elsewhere");
     assert_eq!(ping.send().await.status(), 200);

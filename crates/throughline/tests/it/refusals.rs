@@ -10,7 +10,7 @@ use http::{Method, Request};
 use http_body::{Body, Frame};
 use serde_json::json;
 use throughline::revision::Revision;
-use throughline::{Server, StreamableHttp};
+use throughline::{Era, Server, StreamableHttp};
 
 use crate::support::{Wire, call, initialize, request, within};
 
@@ -45,6 +45,23 @@ async fn a_name_of_this_machine_or_an_allowed_host_is_answered() {
     }
     assert_eq!(wire.post(hello.clone()).header("origin", "http://localhost:3000").send().await.status(), 200);
     assert_eq!(wire.post(hello).uri("http://other.example/mcp").send().await.status(), 403);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_was_answered_to_opens_the_door_to_no_other() {
+    let wire = Wire::new(&endpoint());
+    let hello = |host: &str| {
+        wire.post(initialize(Revision::V2025_11_25, &json!({}))).uri("/mcp").header("host", host)
+    };
+    for _ in 0..2 {
+        assert_eq!(hello("localhost").send().await.status(), 200);
+        assert_eq!(hello("127.0.0.1:8808").send().await.status(), 200);
+        assert_eq!(hello("evil.example").send().await.status(), 403);
+        assert_eq!(hello("localhost").append("host", "evil.example").send().await.status(), 403);
+        assert_eq!(hello("localhost").without("host").send().await.status(), 403);
+        assert_eq!(hello("localhost").header("origin", "https://evil.example").send().await.status(), 403);
+        assert_eq!(hello("localhost").uri("http://evil.example/mcp").send().await.status(), 403);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +189,8 @@ async fn a_version_that_is_not_spoken_is_400() {
 
 #[tokio::test(start_paused = true)]
 async fn a_modern_request_is_sent_back_to_initialize() {
-    let wire = Wire::new(&endpoint());
+    let endpoint = StreamableHttp::builder(Server::new("it", "1")).era(Era::Legacy).build();
+    let wire = Wire::new(&endpoint);
     let discover = request(1, "server/discover", json!({}));
     insta::assert_snapshot!(wire.post(discover).send().await.refusal().await, @"400 -32600: This server needs a session. Send initialize first.");
     let mut modern = call(2, "echo", json!({}));

@@ -12,7 +12,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
-use crate::support::{Gate, Wire, call, kit, request, settle};
+use crate::support::{Gate, Lines, Wire, call, kit, modern, request, settle, text};
 
 /// Keeps what it sees of the spans of calls.
 #[derive(Clone, Default)]
@@ -160,4 +160,91 @@ async fn a_cancelled_call_ends_its_span_and_long_names_are_cut() {
     wire.post(call(2, &"é".repeat(1_000), json!({}))).send().await.text().await;
     settle().await;
     assert_eq!(recorder.last()["gen_ai.tool.name"], "é".repeat(64), "128 bytes");
+}
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+const OTHER: &str = "00-11111111111111111111111111111111-2222222222222222-00";
+
+/// A tool that says what it would pass on.
+fn passing() -> Server {
+    Server::new("it", "1").tool(tool("passes", |cx: throughline::Context| async move {
+        let headers = cx.trace().into_iter().flat_map(|trace| trace.headers());
+        headers.map(|(name, value)| format!("{name}={value} ")).collect::<String>()
+    }))
+}
+
+/// A call in the era of the wire, with this `_meta`.
+async fn passed(wire: &Wire, is_modern: bool, meta: Value, headers: &[(&'static str, &str)]) -> String {
+    let params = json!({ "name": "passes", "arguments": {}, "_meta": meta });
+    let sending = if is_modern {
+        wire.post_modern(modern(1, "tools/call", params))
+    } else {
+        wire.post(request(1, "tools/call", params))
+    };
+    let sending = headers.iter().fold(sending, |sending, (name, value)| sending.header(name, value));
+    text(&sending.send().await.json().await).trim_end().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_belongs_to_the_trace_of_its_request() {
+    let recorder = Recorder::default();
+    let _guard = tracing::subscriber::set_default(Registry::default().with(recorder.clone()));
+    let endpoint = StreamableHttp::new(passing());
+    for is_modern in [false, true] {
+        let wire = match is_modern {
+            true => Wire::new(&endpoint),
+            false => Wire::open(&endpoint, Revision::V2025_11_25).await,
+        };
+        let ids = || {
+            let fields = recorder.last();
+            (fields["trace_id"].clone(), fields["parent_id"].clone())
+        };
+        let theirs = (json!("0af7651916cd43dd8448eb211c80319c"), json!("00f067aa0ba902b7"));
+        let none = (Value::Null, Value::Null);
+
+        let meta = json!({ "traceparent": PARENT, "tracestate": "a=1,b=2", "baggage": "user=ann" });
+        let all = format!("traceparent={PARENT} tracestate=a=1,b=2 baggage=user=ann");
+        assert_eq!(passed(&wire, is_modern, meta.clone(), &[]).await, all);
+        assert_eq!(ids(), theirs);
+        // The headers may be those of a proxy.
+        assert_eq!(passed(&wire, is_modern, meta, &[("traceparent", OTHER), ("baggage", "a=b")]).await, all);
+        assert_eq!(ids(), theirs);
+
+        let headers = [("traceparent", PARENT), ("tracestate", "a=1")];
+        let all = format!("traceparent={PARENT} tracestate=a=1");
+        assert_eq!(passed(&wire, is_modern, json!({}), &headers).await, all);
+        assert_eq!(ids(), theirs);
+
+        assert_eq!(passed(&wire, is_modern, json!({}), &[]).await, "");
+        assert_eq!(ids(), none);
+        // A trace never fails a call.
+        let broken = json!({ "traceparent": "00-nonsense", "tracestate": "a=1", "baggage": 7 });
+        assert_eq!(passed(&wire, is_modern, broken, &[]).await, "");
+        assert_eq!(ids(), none);
+        assert_eq!(passed(&wire, is_modern, json!({ "baggage": "user=ann" }), &[]).await, "baggage=user=ann");
+        assert_eq!(ids(), none);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_call_of_a_batch_belongs_to_its_own_trace() {
+    let wire = Wire::open(&StreamableHttp::new(passing()), Revision::V2025_03_26).await;
+    let call = |id: u32, meta: Value| {
+        request(id, "tools/call", json!({ "name": "passes", "arguments": {}, "_meta": meta }))
+    };
+    let batch = json!([call(1, json!({ "traceparent": PARENT })), call(2, json!({}))]);
+    let answers = wire.post(batch).header("traceparent", OTHER).send().await.json().await;
+    assert_eq!(text(&answers[0]).trim_end(), format!("traceparent={PARENT}"));
+    assert_eq!(text(&answers[1]).trim_end(), format!("traceparent={OTHER}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_belongs_to_a_trace_as_well() {
+    let params = || json!({ "name": "passes", "arguments": {}, "_meta": { "traceparent": PARENT } });
+    let mut lines = Lines::start(passing().stdio());
+    let answer = lines.ask(&modern(1, "tools/call", params())).await;
+    assert_eq!(text(&answer).trim_end(), format!("traceparent={PARENT}"));
+    let mut lines = Lines::open(passing(), Revision::V2025_11_25, json!({})).await;
+    let answer = lines.ask(&request(1, "tools/call", params())).await;
+    assert_eq!(text(&answer).trim_end(), format!("traceparent={PARENT}"));
 }

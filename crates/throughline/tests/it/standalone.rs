@@ -20,7 +20,7 @@ async fn it_gives_what_was_never_written_and_then_what_comes() {
         for number in 1..=3 {
             server
                 .notify_where(
-                    |info| info.handle.id().as_str() == wire.session_id(),
+                    |peer| peer.session.is_some_and(|session| session.id().as_str() == wire.session_id()),
                     "it/n",
                     &json!({ "n": number }),
                 )

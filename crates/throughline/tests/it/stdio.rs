@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use throughline::model::{CreateMessageParams, LoggingLevel, SamplingContent, SamplingMessage};
 use throughline::revision::Revision;
 use throughline::session::SessionLimits;
-use throughline::{Context, Error, Roots, Server, Stdio, resource, tool};
+use throughline::{Context, Era, Error, Roots, Server, Stdio, resource, tool};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::support::{Gate, Lines, call, initialize, kit, request, settle, text, until, within};
@@ -90,8 +90,8 @@ async fn before_initialize_only_a_ping_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_modern_era_is_refused_so_that_its_clients_fall_back() {
-    let mut lines = Lines::start(kit::server(&Gate::new()).stdio());
+async fn where_it_is_not_served_the_modern_era_is_refused_so_that_its_clients_fall_back() {
+    let mut lines = Lines::start(kit::server(&Gate::new()).stdio().era(Era::Legacy));
     let meta = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
     let discover = request(1, "server/discover", json!({ "_meta": meta }));
     lines.send(&discover).await;

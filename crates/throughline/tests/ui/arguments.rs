@@ -57,4 +57,39 @@ async fn extractor(#[arg(default)] cx: throughline::Context) {
     drop(cx);
 }
 
+#[tool]
+async fn header_without_a_name(#[arg(header)] a: u8) -> u8 {
+    a
+}
+
+#[tool]
+async fn header_that_is_none(#[arg(header = "my region")] a: u8) -> u8 {
+    a
+}
+
+#[tool]
+async fn header_of_a_fraction(#[arg(header = "Share")] a: Option<f64>) -> f64 {
+    a.unwrap_or_default()
+}
+
+#[tool]
+async fn header_of_a_list(#[arg(header = "Ids")] a: Vec<u8>) -> usize {
+    a.len()
+}
+
+#[tool]
+async fn two_of_a_header(#[arg(header = "Id")] a: u8, #[arg(header = "ID")] b: u8) -> u8 {
+    a + b
+}
+
+#[tool]
+async fn header_twice(#[arg(header = "A", header = "B")] a: u8) -> u8 {
+    a
+}
+
+#[prompt]
+async fn header_of_a_prompt(#[arg(header = "A")] a: String) -> String {
+    a
+}
+
 fn main() {}

@@ -98,6 +98,10 @@ impl ParamHeaders {
                 "The member \"{name}\" occurs twice in \"arguments\". Send it once."
             )));
         }
+        if found.unreadable {
+            return Err(Refusal::new(RefusalKind::InvalidParams)
+                .with_message("A key in \"arguments\" is not text in Unicode. Correct it."));
+        }
         for (param, argument) in self.params.iter().zip(found.values) {
             let header = only(headers, &param.header, &param.shown)?;
             match (argument, header) {
@@ -122,7 +126,7 @@ impl ParamHeaders {
     }
 
     fn find<'a>(&self, arguments: Option<&'a Raw>) -> Found<'a> {
-        let mut found = Found { values: vec![None; self.params.len()], repeated: None };
+        let mut found = Found { values: vec![None; self.params.len()], repeated: None, unreadable: false };
         if let Some(arguments) = arguments {
             self.root.find(arguments.as_str(), &mut found);
         }
@@ -163,7 +167,7 @@ impl<'a> Carried<'a> {
     fn read(argument: &'a RawValue) -> Result<Carried<'a>, &'static str> {
         let number = "an integer from -(2^53-1) to 2^53-1";
         match argument.get().as_bytes().first() {
-            Some(b'"') => jsonrpc::text(argument).map(Carried::Text).ok_or("text in Unicode"),
+            Some(b'"') => jsonrpc::text(argument.into()).map(Carried::Text).ok_or("text in Unicode"),
             Some(b't') => Ok(Carried::Boolean("true")),
             Some(b'f') => Ok(Carried::Boolean("false")),
             Some(b'-' | b'0'..=b'9') => match Decimal::parse(argument.get()) {
@@ -209,14 +213,16 @@ struct Found<'a> {
     values: Vec<Option<&'a RawValue>>,
     /// The name of a wanted member that occurs more than once: readers disagree on which of them counts.
     repeated: Option<String>,
+    /// A key is no text, as half a surrogate pair is none: what comes after it was not looked at.
+    unreadable: bool,
 }
 
 impl Level {
     /// Looks into one object, and into those in it that lead further. What is no object has no members.
     fn find<'a>(&self, json: &'a str, found: &mut Found<'a>) {
         if json.starts_with('{') {
-            // It cannot fail, because it is part of a message that was read.
-            _ = Deserializer::from_str(json).deserialize_map(Scan { level: self, found });
+            let read = Deserializer::from_str(json).deserialize_map(Scan { level: self, found: &mut *found });
+            found.unreadable |= read.is_err();
         }
     }
 }

@@ -189,7 +189,11 @@ fn a_result_asks_what_the_modern_era_can_ask() {
         )
     );
     let ping = InputRequiredResult::new().with_request("p", ServerRequest::Ping(EmptyParams::new()));
-    for (useless, why) in [(ping, "`ping`"), (InputRequiredResult::new(), "a question or a state")] {
+    let roots = || ServerRequest::ListRoots(EmptyParams::new());
+    let twice = InputRequiredResult::new().with_request("r", roots()).with_request("r", roots());
+    for (useless, why) in
+        [(ping, "`ping`"), (twice, "named `r`"), (InputRequiredResult::new(), "a question or a state")]
+    {
         let mut out = BytesMut::from("before");
         let mut answer = Answer::from(useless);
         let error = Revision::LATEST.write_answer(&mut out, &id(), &mut answer).unwrap_err();

@@ -51,11 +51,8 @@ fn parameters_that_are_none_open_no_session() {
         assert_eq!(error_of(pair.outcome(&id)).code, ErrorCode::INVALID_PARAMS);
         assert!(pair.server.session.is_none());
     }
-    let offer = Offer {
-        info: Implementation::new("s", "1"),
-        capabilities: Default::default(),
-        instructions: Some("how".into()),
-    };
+    let mut offer = Offer::new(Implementation::new("s", "1"), Default::default());
+    offer.instructions = Some("how".into());
     let error = Session::open(None, &offer, 0, SessionLimits::default()).unwrap_err();
     assert_eq!(error.code, ErrorCode::INVALID_PARAMS);
     assert_eq!(offer.initialize_result(Revision::LATEST_LEGACY).instructions.as_deref(), Some("how"));
@@ -176,16 +173,12 @@ fn without_sessions_there_is_a_session_for_one_post() {
 fn everything() -> Offer {
     let resources = ResourcesCapability { subscribe: true, list_changed: true };
     let capabilities = ServerCapabilities::new().with_logging(true).with_resources(resources);
-    Offer { info: Implementation::new("s", "1"), capabilities, instructions: None }
+    Offer::new(Implementation::new("s", "1"), capabilities)
 }
 
 #[test]
 fn what_was_not_offered_is_no_method() {
-    let offer = Offer {
-        info: Implementation::new("s", "1"),
-        capabilities: ServerCapabilities::new(),
-        instructions: None,
-    };
+    let offer = Offer::new(Implementation::new("s", "1"), ServerCapabilities::new());
     let params = Raw::from_json(
         r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#,
     )

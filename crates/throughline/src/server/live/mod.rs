@@ -22,7 +22,7 @@ use super::pipe::Pipe;
 use super::queue::Queue;
 use super::stream::{Closing, StoreFailure, Stream, Weight};
 use crate::handler::channel::{Channel, Note, QuestionBody};
-use crate::handler::{AskError, CallOver, CallScope, Caller, Context, Principal, SessionHandle, SessionInfo};
+use crate::handler::{AskError, CallOver, CallScope, Caller, Context, PeerInfo, Principal, SessionHandle};
 use crate::lock::Lock;
 use crate::runtime;
 use crate::store::{EventStore, StreamKey};
@@ -144,7 +144,8 @@ impl Live {
     pub(crate) fn context(&self) -> Context {
         // The session's own channel needs no number: it knows no calls.
         let no = CallNo(0);
-        CallScope::new(self.channel(), no, Arc::clone(&self.caller), self.handle(), None, None).context()
+        CallScope::new(self.channel(), no, Arc::clone(&self.caller), self.handle(), None, None, None)
+            .context()
     }
 
     fn channel(&self) -> Arc<dyn Channel> {
@@ -342,7 +343,7 @@ impl Live {
     pub(crate) fn broadcast(
         &self,
         resource: Option<&str>,
-        choose: &dyn Fn(&SessionInfo<'_>) -> bool,
+        choose: &dyn Fn(&PeerInfo<'_>) -> bool,
         method: &str,
         params: Option<&Raw>,
     ) -> bool {
@@ -350,7 +351,7 @@ impl Live {
             return false;
         }
         let Some(handle) = self.handle() else { return false };
-        choose(&SessionInfo { handle: &handle, caller: &self.caller }) && self.notify(method, params)
+        choose(&PeerInfo { session: Some(&handle), caller: &self.caller }) && self.notify(method, params)
     }
 
     fn is_subscribed(&self, uri: &str) -> bool {

@@ -90,6 +90,7 @@ impl Timing {
             Ending::ToolError => 1,
             Ending::Error(_) => 2,
             Ending::Cancelled => 3,
+            Ending::InputRequired => 4,
         };
         self.series.endings[outcome].fetch_add(1, Ordering::Relaxed);
         self.series.took.observe(runtime::now().saturating_duration_since(self.began));
@@ -103,6 +104,8 @@ pub(crate) struct Moment<'a> {
     pub(crate) sessions: usize,
     pub(crate) max_sessions: usize,
     pub(crate) streams: usize,
+    pub(crate) listeners: usize,
+    pub(crate) max_listens: usize,
     pub(crate) in_flight: usize,
     pub(crate) max_calls: usize,
     pub(crate) draining: bool,
@@ -124,6 +127,12 @@ pub(crate) fn text(moment: &Moment<'_>) -> String {
         counters.sessions_closed,
     );
     text.gauge("throughline_streams", "Streams that a connection reads.", moment.streams);
+    text.gauge(
+        "throughline_listeners",
+        "Clients that listen for changes without a session.",
+        moment.listeners,
+    );
+    text.gauge("throughline_listeners_limit", "Clients that may listen so at a time.", moment.max_listens);
     text.gauge("throughline_calls_in_flight", "Requests that are being handled.", moment.in_flight);
     text.gauge(
         "throughline_calls_in_flight_limit",
@@ -220,7 +229,7 @@ fn write_measured(text: &mut Text, measured: &Metrics) {
 }
 
 /// How calls end, by the number that counts them.
-const OUTCOMES: [&str; 4] = ["ok", "tool_error", "error", "cancelled"];
+const OUTCOMES: [&str; 5] = ["ok", "tool_error", "error", "cancelled", "input_required"];
 
 /// In place of a name that the handler does not know.
 const OTHER: &str = "other";

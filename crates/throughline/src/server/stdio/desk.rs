@@ -1,24 +1,30 @@
-//! What becomes of each line.
+//! What becomes of each line. Its own shape says of which era it is; both may be spoken in one process
+//! ([versioning](https://modelcontextprotocol.io/specification/2026-07-28/basic/versioning#compatibility-matrix)).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use throughline_proto::jsonrpc::{
-    self, ErrorCode, ErrorObject, Frame, LineTooLong, Malformed, Message, Raw, Request, RequestId,
+    self, ErrorCode, ErrorObject, Frame, LineTooLong, Malformed, Message, MetaOutline, Notification, Outline,
+    Raw, Request, RequestId,
 };
-use throughline_proto::model::Answer;
+use throughline_proto::model::{Answer, CancelledParams};
 use throughline_proto::revision::{is_modern, is_modern_call};
-use throughline_proto::session::{Begin, ProgressRoute, Session};
+use throughline_proto::session::{Begin, ProgressRoute, Refused, Session};
+use throughline_proto::stateless::{Change, TraceContext};
 
 use super::Config;
-use crate::handler::{Handler, PeerSet, Peers, SessionInfo};
+use super::modern::ModernDesk;
+use crate::handler::{Handler, PeerInfo, PeerSet, Peers};
 use crate::runtime;
 use crate::server::calls::{CallPermit, Calls};
 use crate::server::counters::Tally;
 use crate::server::dispatch::{accept, answers_of, begin, run, run_batch, settle_malformed};
-use crate::server::exchange::{Exchange, Mode};
+use crate::server::era::Era;
+use crate::server::exchange::{Answers, Exchange, Mode, SessionExchange};
 use crate::server::live::{Ground, Live};
+use crate::server::modern::{Modern, refuse_initialize};
 use crate::server::pipe::Pipe;
 use crate::server::stream::Weight;
 
@@ -28,6 +34,7 @@ pub(super) struct Desk {
     config: Config,
     pipe: Arc<Pipe>,
     live: OnceLock<Arc<Live>>,
+    modern: ModernDesk,
     calls: Calls,
     tally: Arc<Tally>,
 }
@@ -35,10 +42,13 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn open(handler: Arc<dyn Handler>, config: Config) -> Arc<Self> {
         let tally = Arc::<Tally>::default();
+        let pipe = Pipe::new(Arc::clone(&tally));
+        let modern = Modern::new(config.era, Arc::clone(&config.seal), Arc::clone(&tally));
         let desk = Arc::new(Self {
+            modern: ModernDesk::new(modern, Arc::clone(&pipe), config.session.calls),
             handler,
             config,
-            pipe: Pipe::new(Arc::clone(&tally)),
+            pipe,
             live: OnceLock::new(),
             calls: Calls::default(),
             tally,
@@ -62,6 +72,11 @@ impl Desk {
         self.calls.finished().await;
     }
 
+    /// Ends when who listened was told of the end.
+    pub(super) async fn listeners_told(&self) {
+        self.modern.finished().await;
+    }
+
     /// The client sends nothing any more.
     pub(super) fn fall_silent(&self) {
         if let Some(live) = self.live.get() {
@@ -69,8 +84,9 @@ impl Desk {
         }
     }
 
-    /// The session is over.
+    /// The session is over, and what belongs to none.
     pub(super) fn end(&self) {
+        self.modern.end();
         if let Some(live) = self.live.get()
             && live.end()
         {
@@ -87,40 +103,102 @@ impl Desk {
         match frame {
             Err(malformed) => self.refuse_malformed(&malformed),
             Ok(Frame::Single(Message::Request(request))) => self.request(request).await,
-            // What belongs to no session, or to another era, has no effect; and neither may be answered.
-            Ok(Frame::Single(message)) => match self.live.get() {
-                Some(live) if !is_modern(&message) => accept(&*self.handler, live, message),
-                _ => {}
-            },
+            Ok(Frame::Single(message)) => self.accept(message),
             Ok(Frame::Batch(entries)) => self.batch(entries).await,
         }
     }
 
-    async fn request(&self, request: Request) {
-        if request.method == "initialize" {
-            return self.initialize(&request);
+    /// What is not to be answered. What belongs to no session, or to an era that is not served, has no effect.
+    fn accept(&self, message: Message) {
+        if let Message::Notification(notification) = &message
+            && self.take_back(notification)
+        {
+            return;
         }
+        match self.live.get() {
+            Some(live) if !is_modern(&message) => accept(&*self.handler, live, message),
+            _ => {}
+        }
+    }
+
+    /// Whether the notification takes a request back that belongs to no session. It may say of which era it is, or not
+    /// ([cancellation](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/cancellation)).
+    fn take_back(&self, notification: &Notification) -> bool {
+        notification.method == "notifications/cancelled"
+            && notification
+                .params
+                .as_ref()
+                .and_then(|params| params.parse::<CancelledParams>().ok())
+                .is_some_and(|params| self.modern.cancel(&params.request_id))
+    }
+
+    async fn request(&self, request: Request) {
         let outline = jsonrpc::outline(request.params.as_ref());
-        let meta = outline
-            .as_ref()
-            .ok()
-            .and_then(|outline| jsonrpc::meta_outline(outline.meta).ok())
-            .unwrap_or_default();
-        if is_modern_call(&request.method, &meta) {
+        let meta = match &outline {
+            Ok(outline) => jsonrpc::meta_outline(outline.meta),
+            Err(_) => Ok(MetaOutline::default()),
+        };
+        let is_modern = is_modern_call(&request.method, meta.as_ref().unwrap_or(&MetaOutline::default()));
+        match self.config.era {
+            Era::Modern if request.method == "initialize" && !is_modern => {
+                self.refuse(Some(&request.id), &refuse_initialize(request.params.as_ref()).error());
+            }
             // A code that is none of the modern era's has a client of both eras fall back
             // (https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/stdio#backward-compatibility).
-            return self.refuse(Some(&request.id), &invalid(NOT_INITIALIZED));
+            Era::Legacy if is_modern => self.refuse(Some(&request.id), &invalid(NOT_INITIALIZED)),
+            Era::Hybrid | Era::Legacy if !is_modern => self.session_request(&request, outline, meta).await,
+            _ => {
+                if let Err(error) = self.modern_request(&request, outline, meta).await {
+                    self.refuse(Some(&request.id), &error);
+                }
+            }
         }
-        let Some(live) = self.live.get() else { return self.before_session(&request) };
+    }
+
+    /// A request that carries all that is needed to answer it.
+    async fn modern_request(
+        &self,
+        request: &Request,
+        outline: Result<Outline<'_>, ErrorObject>,
+        meta: Result<MetaOutline<'_>, ErrorObject>,
+    ) -> Result<(), ErrorObject> {
+        // Two responses under one id could not be told apart, whatever era they are of.
+        if self.live.get().is_some_and(|live| live.session(|session| session.is_in_flight(&request.id))) {
+            return Err(Refused::DuplicateId.error());
+        }
+        let principal = self.config.principal.clone();
+        self.modern.request(&*self.handler, request, &outline?, &meta?, principal, &self.calls).await
+    }
+
+    /// A request of a session, or one that opens it.
+    async fn session_request(
+        &self,
+        request: &Request,
+        outline: Result<Outline<'_>, ErrorObject>,
+        meta: Result<MetaOutline<'_>, ErrorObject>,
+    ) {
+        if self.modern.is_in_flight(&request.id) {
+            return self.refuse(Some(&request.id), &Refused::DuplicateId.error());
+        }
+        if request.method == "initialize" {
+            return self.initialize(request);
+        }
+        let Some(live) = self.live.get() else { return self.before_session(request) };
         let (stream, begun) = live.handle_request(|session| {
             let stream = session.open_stream();
-            (stream, begin(session, stream, &request, outline))
+            (stream, begin(session, stream, request, outline))
         });
-        match self.permit(&begun.0) {
+        let begun = begun.traced(TraceContext::of(&meta.unwrap_or_default(), None).map(Box::new));
+        match self.permit(&begun.begin) {
             Ok(permit) => {
-                let exchange =
-                    Exchange::new(Arc::clone(live), stream, Mode::Pipe, ProgressRoute::Request, 1, false);
-                run(&*self.handler, &exchange, 0, request, begun, permit).await;
+                let exchange = SessionExchange::new(
+                    Arc::clone(live),
+                    stream,
+                    Mode::Pipe,
+                    ProgressRoute::Request,
+                    Answers::One,
+                );
+                run(&*self.handler, &exchange, 0, &request.id, begun, permit).await;
             }
             Err(error) => self.refuse(Some(&request.id), &error),
         }
@@ -163,7 +241,8 @@ impl Desk {
             Ground::Pipe(Arc::clone(&self.pipe)),
             Arc::clone(&self.tally),
         );
-        let exchange = Exchange::new(Arc::clone(&live), stream, Mode::Pipe, ProgressRoute::Request, 1, false);
+        let exchange =
+            SessionExchange::new(Arc::clone(&live), stream, Mode::Pipe, ProgressRoute::Request, Answers::One);
         exchange.settle(0, Some(&request.id), Ok(Answer::Initialize(Box::new(result))));
         self.tally.sessions_opened.add_one();
         // After the answer: nothing that is sent to all sessions may come before it.
@@ -174,6 +253,9 @@ impl Desk {
     /// ([batching](https://modelcontextprotocol.io/specification/2025-03-26/basic#batching)).
     async fn batch(&self, entries: Vec<Result<Message, Malformed>>) {
         let live = match self.live.get() {
+            _ if self.config.era == Era::Modern || entries.iter().flatten().any(is_modern) => {
+                return self.refuse_batch(&entries, NO_BATCHES);
+            }
             Some(live) if live.revision.has_batches() => live,
             Some(_) => return self.refuse_batch(&entries, NO_BATCHES),
             None => return self.refuse_batch(&entries, NOT_INITIALIZED),
@@ -181,10 +263,16 @@ impl Desk {
         let answers = answers_of(&entries);
         let stream = live.session(|session| session.open_stream());
         let exchange = (answers > 0).then(|| {
-            Exchange::new(Arc::clone(live), stream, Mode::Pipe, ProgressRoute::Request, answers, true)
+            SessionExchange::new(
+                Arc::clone(live),
+                stream,
+                Mode::Pipe,
+                ProgressRoute::Request,
+                Answers::Batch(answers),
+            )
         });
         let permit = |begun: &Begin| self.permit(begun);
-        run_batch(&*self.handler, live, stream, exchange.as_ref(), entries, permit).await;
+        run_batch(&*self.handler, live, stream, exchange.as_ref(), entries, None, permit).await;
     }
 
     /// Whoever waits for an answer gets one, on a line of its own: an array would be a batch again.
@@ -226,11 +314,13 @@ impl PeerSet for Desk {
     fn broadcast(
         &self,
         resource: Option<&str>,
-        choose: &dyn Fn(&SessionInfo<'_>) -> bool,
+        choose: &dyn Fn(&PeerInfo<'_>) -> bool,
         method: &str,
         params: Option<&Raw>,
     ) -> usize {
-        self.live.get().map_or(0, |live| usize::from(live.broadcast(resource, choose, method, params)))
+        let told = self.live.get().is_some_and(|live| live.broadcast(resource, choose, method, params));
+        let change = Change::told_by(method, resource);
+        usize::from(told) + change.map_or(0, |change| self.modern.listeners().broadcast(change, choose))
     }
 }
 

@@ -1,6 +1,7 @@
 //! stdio: newline-delimited messages over standard input and output.
 //!
-//! [Specification](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio).
+//! Specification: [with sessions](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio),
+//! [without](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/stdio).
 //!
 //! ```text
 //!   stdin --> LineDecoder --> Desk --> calls, each a task when it takes time
@@ -10,6 +11,7 @@
 //! ```
 
 mod desk;
+mod modern;
 mod standard;
 
 use std::future::{Future, IntoFuture, pending, poll_fn};
@@ -22,10 +24,12 @@ use bytes::BytesMut;
 use throughline_proto::jsonrpc::{LineDecoder, ParseLimits};
 use throughline_proto::model::LoggingLevel;
 use throughline_proto::session::SessionLimits;
+use throughline_proto::stateless::KeyRing;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::era::Era;
 use super::pipe::Pipe;
 use crate::handler::{Handler, Principal, Server};
 use crate::runtime;
@@ -34,7 +38,8 @@ use desk::Desk;
 /// Serves a handler to the program that started this one, over standard input and output: `.await` it.
 ///
 /// There is one session, from the client's `initialize` to the end of its input. Everything that a session over HTTP can do
-/// works here too; only nothing can be resumed, because a lost process loses its session.
+/// works here too; only nothing can be resumed, because a lost process loses its session. A client of the modern era needs no
+/// session: each of its requests is served by itself, and both eras may be spoken at the same time.
 ///
 /// ```no_run
 /// use throughline::{Server, tool};
@@ -74,6 +79,8 @@ struct Config {
     session: SessionLimits,
     log_level: LoggingLevel,
     principal: Option<Principal>,
+    era: Era,
+    seal: Arc<KeyRing>,
 }
 
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
@@ -96,6 +103,8 @@ impl Stdio {
                 session: SessionLimits::default(),
                 log_level: LoggingLevel::Warning,
                 principal: None,
+                era: Era::default(),
+                seal: Arc::new(KeyRing::new(runtime::random())),
             },
             ends: None,
             stop: Box::pin(pending()),
@@ -153,7 +162,8 @@ impl Stdio {
         self
     }
 
-    /// Bounds of the session. Default: 64 requests in flight either way, 1,024 subscriptions.
+    /// Bounds of the session. Default: 64 requests in flight either way, 1,024 subscriptions. As many requests may be in flight
+    /// beside it that belong to none, those that listen among them.
     pub fn session_limits(mut self, limits: SessionLimits) -> Self {
         self.config.session = limits;
         self
@@ -169,6 +179,21 @@ impl Stdio {
     /// Default: nobody.
     pub fn principal(mut self, principal: Principal) -> Self {
         self.config.principal = Some(principal);
+        self
+    }
+
+    /// Which clients are served: those that open a session with `initialize`, those that need none, or both by what each
+    /// line is. Default: [`Era::Hybrid`].
+    pub fn era(mut self, era: Era) -> Self {
+        self.config.era = era;
+        self
+    }
+
+    /// The keys that seal what a call carries from round to round, as over HTTP
+    /// ([`Builder::seal_key`](crate::Builder::seal_key)): give it where a client may start the program anew between two.
+    /// Default: a random key.
+    pub fn seal_key(mut self, keys: KeyRing) -> Self {
+        self.config.seal = Arc::new(keys);
         self
     }
 
@@ -205,6 +230,7 @@ impl Stdio {
         let farewell = async {
             // Those that were dropped are answered with an error.
             desk.finished().await;
+            desk.listeners_told().await;
             desk.pipe().end();
             written.await
         };

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::server::exchange::Exchange;
+use crate::server::exchange::{Exchange, SessionExchange};
+use crate::server::listen::Seat;
 use crate::server::queue::Queue;
 use crate::server::tail::Tail;
 
@@ -16,17 +17,18 @@ use crate::server::tail::Tail;
 ///
 /// # Drop behavior
 ///
-/// Dropping a stream is losing its connection: a session's call goes on, a stateless one is cancelled.
+/// Dropping a stream is losing its connection: a session's call goes on, a stateless one is cancelled, a listener is gone.
 pub struct ResponseBody(Kind);
 
 enum Kind {
     Full(Bytes),
     Tail(Box<Tail>),
-    Queue(Arc<Queue>, CancelOnDrop),
+    Queue(Arc<Queue>, #[expect(dead_code, reason = "it acts when it is dropped")] CancelOnDrop),
+    Listen(Seat),
 }
 
 /// Cancels the calls of a POST without a session when its connection is lost.
-pub(crate) struct CancelOnDrop(pub(crate) Option<Arc<Exchange>>);
+pub(crate) struct CancelOnDrop(pub(crate) Option<Arc<dyn Exchange>>);
 
 impl ResponseBody {
     pub(crate) fn empty() -> Self {
@@ -44,6 +46,10 @@ impl ResponseBody {
     pub(crate) fn queue(queue: Arc<Queue>, guard: CancelOnDrop) -> Self {
         Self(Kind::Queue(queue, guard))
     }
+
+    pub(crate) fn listen(seat: Seat) -> Self {
+        Self(Kind::Listen(seat))
+    }
 }
 
 impl Body for ResponseBody {
@@ -57,13 +63,9 @@ impl Body for ResponseBody {
         let data = match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready((!bytes.is_empty()).then(|| std::mem::take(bytes))),
             Kind::Tail(tail) => tail.poll_frame(cx),
-            Kind::Queue(queue, guard) => {
-                let data = queue.poll_frame(cx);
-                if matches!(data, Poll::Ready(None)) {
-                    guard.0 = None;
-                }
-                data
-            }
+            // The guard stays: a queue whose reader stalled ends without the answer, and then its call is to end too.
+            Kind::Queue(queue, _) => queue.poll_frame(cx),
+            Kind::Listen(seat) => seat.poll_frame(cx),
         };
         data.map(|data| data.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -73,13 +75,14 @@ impl Body for ResponseBody {
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Tail(tail) => tail.is_done(),
             Kind::Queue(queue, _) => queue.is_over(),
+            Kind::Listen(seat) => seat.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Tail(_) | Kind::Queue(..) => SizeHint::default(),
+            Kind::Tail(_) | Kind::Queue(..) | Kind::Listen(_) => SizeHint::default(),
         }
     }
 }
@@ -90,14 +93,15 @@ impl std::fmt::Debug for ResponseBody {
             Kind::Full(_) => "ResponseBody::Full",
             Kind::Tail(_) => "ResponseBody::Tail",
             Kind::Queue(..) => "ResponseBody::Queue",
+            Kind::Listen(_) => "ResponseBody::Listen",
         })
     }
 }
 
 impl CancelOnDrop {
     /// Armed for a POST without a session; with one, its calls outlive the connection.
-    pub(crate) fn of(exchange: &Arc<Exchange>) -> Self {
-        Self((!exchange.live().is_session()).then(|| Arc::clone(exchange)))
+    pub(crate) fn of(exchange: &Arc<SessionExchange>) -> Self {
+        Self((!exchange.live().is_session()).then(|| Arc::clone(exchange) as Arc<dyn Exchange>))
     }
 
     /// The call is over: nothing is left to cancel.

@@ -8,10 +8,12 @@ use throughline_proto::http::{Access, InvalidAccess};
 use throughline_proto::jsonrpc::ParseLimits;
 use throughline_proto::model::LoggingLevel;
 use throughline_proto::session::{ProgressRoute, SessionLimits};
+use throughline_proto::stateless::KeyRing;
 
 use super::StreamableHttp;
 use crate::handler::{Handler, Principal, SessionHandle};
-use crate::server::{Closed, StoreFailure};
+use crate::runtime;
+use crate::server::{Closed, Era, StoreFailure};
 use crate::store::{EventStore, Limits, MemoryStore};
 
 /// How a POST with requests is answered when the client accepts both forms.
@@ -20,10 +22,12 @@ pub enum ResponseMode {
     /// One JSON body when the answer is the first thing to send, SSE otherwise: the default.
     #[default]
     Adaptive,
-    /// Always SSE.
+    /// Always SSE; only an error with a status of its own, as the modern era has some, is a JSON body.
     Sse,
-    /// Always one JSON body. It takes away what would come before the answer: progress and log messages are not sent,
-    /// and questions to the client fail at once. Also known as `json_response`.
+    /// In sessions, always one JSON body. It takes away what would come before the answer: progress and log messages are not
+    /// sent, and questions to the client fail at once. Also known as `json_response`. The modern era is answered adaptively:
+    /// there a request says itself whether it wants anything before its answer, and a client that takes only JSON says so in
+    /// `Accept`.
     Json,
 }
 
@@ -34,6 +38,7 @@ pub(super) type ClosedHook = Arc<dyn Fn(&SessionHandle, Closed) + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Config {
+    pub(super) era: Era,
     pub(super) mode: ResponseMode,
     pub(super) stateless: bool,
     pub(super) progress: ProgressRoute,
@@ -44,6 +49,8 @@ pub(crate) struct Config {
     pub(super) session: SessionLimits,
     pub(super) max_sessions: usize,
     pub(super) max_calls: usize,
+    pub(super) max_listens: usize,
+    pub(super) max_listens_of_principal: usize,
     #[cfg(feature = "metrics")]
     pub(super) metrics: bool,
     pub(super) idle_timeout: Duration,
@@ -52,6 +59,7 @@ pub(crate) struct Config {
     pub(super) upgrade_delay: Duration,
     pub(super) retry: Duration,
     pub(super) log_level: LoggingLevel,
+    pub(super) seal: Arc<KeyRing>,
     pub(super) store_failure: StoreFailure,
     pub(super) principal: Option<PrincipalHook>,
     pub(super) session_id: Option<IdGenerator>,
@@ -81,6 +89,7 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new(handler: Arc<dyn Handler>) -> Self {
         let config = Config {
+            era: Era::default(),
             mode: ResponseMode::default(),
             stateless: false,
             progress: ProgressRoute::default(),
@@ -91,6 +100,8 @@ impl Builder {
             session: SessionLimits::default(),
             max_sessions: MAX_SESSIONS,
             max_calls: MAX_CALLS,
+            max_listens: MAX_LISTENS,
+            max_listens_of_principal: MAX_LISTENS_OF_PRINCIPAL,
             #[cfg(feature = "metrics")]
             metrics: false,
             idle_timeout: IDLE_TIMEOUT,
@@ -99,6 +110,7 @@ impl Builder {
             upgrade_delay: UPGRADE_DELAY,
             retry: RETRY,
             log_level: LoggingLevel::Warning,
+            seal: Arc::new(KeyRing::new(runtime::random())),
             store_failure: StoreFailure::default(),
             principal: None,
             session_id: None,
@@ -106,6 +118,12 @@ impl Builder {
             closed: None,
         };
         Self { handler, config, store: None }
+    }
+
+    /// Which clients are served. Default: [`Era::Hybrid`], those that open a session and those of the revisions without.
+    pub fn era(mut self, era: Era) -> Self {
+        self.config.era = era;
+        self
     }
 
     /// How a POST with requests is answered. Default: [`ResponseMode::Adaptive`].
@@ -119,9 +137,11 @@ impl Builder {
         if yes { self.response_mode(ResponseMode::Json) } else { self }
     }
 
-    /// Serves each POST by itself: no session ids, no GET stream, no DELETE, nothing kept between requests. Any instance
+    /// Serves each POST of a client that knows sessions by itself: no session ids, no GET stream, no DELETE, nothing kept
+    /// between requests. Any instance
     /// behind a load balancer can then answer any request. It takes away questions to the client, subscriptions,
-    /// messages outside a call, resuming, and log levels; a lost connection cancels its calls. Default: false.
+    /// messages outside a call, resuming, and log levels; a lost connection cancels its calls. The revisions without
+    /// sessions need no such flag, and lose nothing by it. Default: false.
     pub fn stateless_http(mut self, yes: bool) -> Self {
         self.config.stateless = yes;
         self
@@ -193,6 +213,18 @@ impl Builder {
         self
     }
 
+    /// How many `subscriptions/listen` requests may be open; then 503. Default: 1,000.
+    pub fn max_listens(mut self, listens: usize) -> Self {
+        self.config.max_listens = listens;
+        self
+    }
+
+    /// How many of those may be of one [principal](Self::principal); then 503. Default: 100.
+    pub fn max_listens_per_principal(mut self, listens: usize) -> Self {
+        self.config.max_listens_of_principal = listens;
+        self
+    }
+
     /// Ends a session with no request in flight and no open stream after this time. Default: 30 min.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.config.idle_timeout = timeout;
@@ -227,6 +259,25 @@ impl Builder {
     /// The level below which log messages are not sent until a client sets one. Default: `warning`.
     pub fn log_level(mut self, level: LoggingLevel) -> Self {
         self.config.log_level = level;
+        self
+    }
+
+    /// The keys that seal what a call carries from round to round while it asks its client (see
+    /// [`Context::elicit`](crate::Context::elicit)). Processes with the same keys answer each other's rounds; none need
+    /// stay the same from one round to the next. Default: a random key, which no other process has and a restart forgets;
+    /// what it sealed is good for ten minutes.
+    ///
+    /// ```
+    /// use throughline::{KeyRing, Server, StreamableHttp};
+    ///
+    /// # let secret = "8XrFv0bQGm1xk3cP7WdJrT2sUe9nLyAa";
+    /// let endpoint = StreamableHttp::builder(Server::new("demo", "1.0.0"))
+    ///     .seal_key(KeyRing::from_secret(secret)?)
+    ///     .build();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn seal_key(mut self, keys: KeyRing) -> Self {
+        self.config.seal = Arc::new(keys);
         self
     }
 
@@ -304,6 +355,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_SESSIONS: usize = 10_000;
 /// As many as 64 busy clients may have.
 const MAX_CALLS: usize = 4_096;
+/// Each holds a connection and at most 64 KiB of addresses: 64 MB at the worst.
+const MAX_LISTENS: usize = 1_000;
+/// A tenth of them all: more programs than one person runs at once, and nobody alone can take the room of everybody.
+const MAX_LISTENS_OF_PRINCIPAL: usize = 100;
 /// Longer than a pause for lunch would be generous; people who come back after one open a new session without noticing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// A client that means to go on does so at once.

@@ -3,26 +3,37 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderValue, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderMap,
+    HeaderName, HeaderValue, VARY,
 };
 use http::{Response, StatusCode};
 
 use super::{ResponseBody, respond};
 
 /// The answer to a preflight: the methods and headers of the protocol.
-pub(super) fn preflight(stateless: bool) -> Response<ResponseBody> {
+pub(super) fn preflight(has_sessions: bool, asked: &HeaderMap) -> Response<ResponseBody> {
     let mut response = respond::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    let methods = if stateless { "POST" } else { "GET, POST, DELETE" };
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static(
-            "Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Last-Event-ID",
-        ),
-    );
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(super::methods(has_sessions)));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(asked));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
     response
+}
+
+/// The headers of the protocol, and those of the ones asked for that carry arguments of a tool, whatever their names
+/// ([custom headers](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http#custom-headers-from-tool-parameters)).
+fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
+    let mut allowed = HEADERS.to_owned();
+    let asked = asked.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|names| names.to_str().ok());
+    for name in
+        asked.flat_map(|names| names.split(',')).filter_map(|name| HeaderName::try_from(name.trim()).ok())
+    {
+        if name.as_str().starts_with("mcp-param-") {
+            allowed.push_str(", ");
+            allowed.push_str(name.as_str());
+        }
+    }
+    HeaderValue::try_from(allowed).unwrap_or(HeaderValue::from_static(HEADERS))
 }
 
 /// Lets the page read the answer and the headers that the protocol needs.
@@ -31,3 +42,5 @@ pub(super) fn expose(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Mcp-Session-Id, Retry-After"));
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }
+
+const HEADERS: &str = "Authorization, Content-Type, Accept, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID";

@@ -5,29 +5,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use http::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 use http::request::Parts;
 use http::{Response, StatusCode};
-use throughline_proto::http::{Access, Refusal, RefusalKind, session_id};
-use throughline_proto::jsonrpc::{ErrorObject, Raw};
+use throughline_proto::http::{Access, Refusal, RefusalKind, is_modern_request, session_id};
+use throughline_proto::jsonrpc::{ErrorObject, MetaOutline, Raw};
 use throughline_proto::log::SessionId;
 use throughline_proto::model::Answer;
 use throughline_proto::revision::Revision;
 use throughline_proto::session::Session;
+use throughline_proto::stateless::Change;
 
 use super::{Config, ResponseBody, ResponseMode, respond, unknown_session};
-use crate::handler::{Handler, PeerSet, Peers, Principal, SessionInfo};
+use crate::handler::{Handler, PeerInfo, PeerSet, Peers, Principal};
 use crate::lock::Lock;
 use crate::runtime;
-use crate::server::Closed;
 use crate::server::backlog::Backlog;
 use crate::server::calls::{CallPermit, Calls};
 use crate::server::counters::Tally;
+use crate::server::listen::Listeners;
 use crate::server::live::{Ground, Live, Logs};
 #[cfg(feature = "metrics")]
 use crate::server::metrics;
+use crate::server::modern::Modern;
 use crate::server::queue::Queue;
 use crate::server::registry::Registry;
 use crate::server::stream::Closing;
+use crate::server::{Closed, Era};
 use crate::store::{EventStore, Limits, Soon};
 
 pub(crate) struct Endpoint {
@@ -36,13 +40,18 @@ pub(crate) struct Endpoint {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) registry: Registry,
     pub(super) tally: Arc<Tally>,
+    pub(super) modern: Arc<Modern>,
     limits: Limits,
     backlog: Arc<Backlog>,
     calls: Calls,
+    /// Who listens for changes without a session.
+    pub(super) listeners: Arc<Listeners>,
     /// Streams without a session, for their keep-alives.
     queues: Mutex<Vec<Weak<Queue>>>,
     draining: AtomicBool,
     house: OnceLock<()>,
+    /// A `Host` that is answered to.
+    usual_host: OnceLock<HeaderValue>,
     this: Weak<Endpoint>,
 }
 
@@ -53,18 +62,22 @@ impl Endpoint {
             if config.metrics { metrics::measured(store) } else { (Tally::default(), store) };
         #[cfg(not(feature = "metrics"))]
         let tally = Tally::default();
+        let tally = Arc::new(tally);
         let endpoint = Arc::new_cyclic(|this: &Weak<Endpoint>| Self {
             backlog: Backlog::of_server(store.limits().store_bytes),
             limits: store.limits(),
             registry: Registry::new(config.max_sessions),
+            listeners: Listeners::new(config.max_listens, config.max_listens_of_principal),
+            modern: Modern::new(config.era, Arc::clone(&config.seal), Arc::clone(&tally)),
             handler,
             config,
             store,
-            tally: Arc::new(tally),
+            tally,
             calls: Calls::default(),
             queues: Mutex::default(),
             draining: AtomicBool::new(false),
             house: OnceLock::new(),
+            usual_host: OnceLock::new(),
             this: Weak::clone(this),
         });
         // Without sessions there is nobody behind it to reach, but a handler also checks here that it is complete.
@@ -73,12 +86,46 @@ impl Endpoint {
         endpoint
     }
 
+    /// Whether the request may come in, by its `Host` and `Origin`. Most come to one host and from no page: that host is
+    /// looked into once.
+    pub(super) fn check_access(&self, parts: &Parts) -> Result<(), Refusal> {
+        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+        let host = match authority {
+            None if !parts.headers.contains_key(ORIGIN) => only_host(&parts.headers),
+            _ => None,
+        };
+        if host.is_some() && host == self.usual_host.get() {
+            return Ok(());
+        }
+        self.config.access.check(authority, &parts.headers)?;
+        if let Some(host) = host {
+            // The first one stays.
+            self.usual_host.get_or_init(|| host.clone());
+        }
+        Ok(())
+    }
+
     pub(super) fn config_access(&self) -> &Access {
         &self.config.access
     }
 
     pub(super) fn is_stateless(&self) -> bool {
         self.config.stateless
+    }
+
+    /// Whether there are sessions: streams to be opened by GET, and ended by DELETE.
+    pub(super) fn has_sessions(&self) -> bool {
+        !self.is_stateless() && self.config.era.has_sessions()
+    }
+
+    /// Whether a GET or DELETE is served: the revisions without sessions have neither.
+    pub(super) fn serves_streams(&self, parts: &Parts) -> bool {
+        self.has_sessions()
+            && !(self.serves_modern() && is_modern_request("", &MetaOutline::default(), &parts.headers))
+    }
+
+    fn serves_modern(&self) -> bool {
+        self.config.era != Era::Legacy
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -99,7 +146,9 @@ impl Endpoint {
             measured: self.tally.metrics.as_deref(),
             sessions: self.registry.len(),
             max_sessions: self.config.max_sessions,
-            streams: streams + queues,
+            streams: streams + queues + self.listeners.len(),
+            listeners: self.listeners.len(),
+            max_listens: self.config.max_listens,
             in_flight: self.in_flight(),
             max_calls: self.config.max_calls,
             draining: self.is_draining(),
@@ -110,12 +159,22 @@ impl Endpoint {
 
     pub(super) fn limitations(&self) -> Vec<&'static str> {
         let mut sentences = Vec::new();
+        match self.config.era {
+            // The flags are for sessions, and there are none.
+            Era::Modern => return vec![
+                "era modern: clients of the revisions with sessions are refused, so those that begin with initialize cannot connect",
+            ],
+            Era::Legacy => sentences.push(
+                "era legacy: clients of the revisions without sessions are refused, unless they fall back to initialize",
+            ),
+            Era::Hybrid => {}
+        }
         if self.config.mode == ResponseMode::Json {
-            sentences.push("json_response: progress and log messages of calls are not sent, and tools cannot ask the client anything");
+            sentences.push("json_response: in sessions, progress and log messages of calls are not sent, and tools cannot ask the client anything");
         }
         if self.config.stateless {
             sentences.push(
-                "stateless_http: no sessions, so no subscriptions, no messages outside a call, no resuming, and tools cannot ask the client anything",
+                "stateless_http: no sessions, so clients that would open one have no subscriptions, no messages outside a call, no resuming, and tools cannot ask them anything",
             );
         }
         sentences
@@ -152,6 +211,9 @@ impl Endpoint {
             if !queue.handle_tick(now, config.keep_alive) {
                 self.tally.readers_detached.add_one();
             }
+        }
+        for _ in 0..self.listeners.handle_tick(now, config.keep_alive) {
+            self.tally.readers_detached.add_one();
         }
         self.store.sweep(now);
     }
@@ -293,6 +355,7 @@ impl Endpoint {
                 "calls did not finish within the grace period and are dropped"
             );
         }
+        self.listeners.end_gracefully(self.modern.extras().server_info.as_ref());
         let sessions = self.registry.all();
         let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
         for (at, live) in (0u32..).zip(&sessions) {
@@ -300,7 +363,7 @@ impl Endpoint {
         }
         // Readers take what is left and the `retry`; one that does not read is not waited for.
         let read = async {
-            while sessions.iter().any(|live| live.is_read()) {
+            while self.listeners.len() > 0 || sessions.iter().any(|live| live.is_read()) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -311,16 +374,24 @@ impl Endpoint {
     }
 }
 
+/// The `Host`, where there is one.
+fn only_host(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut hosts = headers.get_all(HOST).iter();
+    hosts.next().filter(|_| hosts.next().is_none())
+}
+
 impl PeerSet for Endpoint {
     fn broadcast(
         &self,
         resource: Option<&str>,
-        choose: &dyn Fn(&SessionInfo<'_>) -> bool,
+        choose: &dyn Fn(&PeerInfo<'_>) -> bool,
         method: &str,
         params: Option<&Raw>,
     ) -> usize {
         let sessions = self.registry.all();
-        sessions.iter().filter(|live| live.broadcast(resource, choose, method, params)).count()
+        let told = sessions.iter().filter(|live| live.broadcast(resource, choose, method, params)).count();
+        let change = Change::told_by(method, resource);
+        told + change.map_or(0, |change| self.listeners.broadcast(change, choose))
     }
 }
 

@@ -7,6 +7,8 @@ mod config;
 mod cors;
 mod endpoint;
 mod get;
+mod listen;
+mod modern;
 mod post;
 mod request_body;
 mod respond;
@@ -21,13 +23,14 @@ use std::time::Duration;
 use http::{Method, Request, Response};
 use http_body::Body;
 use throughline_proto::http::{Refusal, RefusalKind};
+use throughline_proto::jsonrpc::Str;
 
 pub use body::ResponseBody;
 pub(crate) use config::Config;
 pub use config::{Builder, ResponseMode};
 
 use super::Counters;
-use crate::handler::Handler;
+use crate::handler::{Handler, PeerInfo};
 use crate::store::{EventStore, Usage};
 use endpoint::Endpoint;
 
@@ -96,6 +99,17 @@ impl StreamableHttp {
         self.0.registry.len()
     }
 
+    /// How many clients listen for changes without a session: the open `subscriptions/listen` requests.
+    pub fn listeners(&self) -> usize {
+        self.0.listeners.len()
+    }
+
+    /// Takes back the `subscriptions/listen` requests of those whom `choose` takes, as when somebody is logged out: their
+    /// streams end with `notifications/cancelled` and this reason, one sentence. How many those are.
+    pub fn end_listens(&self, choose: impl Fn(&PeerInfo<'_>) -> bool, reason: impl Into<Str>) -> usize {
+        self.0.listeners.end_forced(&choose, &reason.into())
+    }
+
     /// How many requests are in flight.
     pub fn in_flight(&self) -> usize {
         self.0.in_flight()
@@ -116,8 +130,8 @@ impl StreamableHttp {
         self.0.limitations()
     }
 
-    /// Shuts the endpoint down: no new requests (503); running calls may finish for `grace`; open streams are told to come
-    /// back, spread over a second so that they do not all come at once; sessions end, or are released where the store
+    /// Shuts the endpoint down: no new requests (503); running calls may finish for `grace`; who listens for
+    /// changes gets the answer; open streams are told to come back, spread over a second so that they do not all come at once; sessions end, or are released where the store
     /// outlives this process.
     ///
     /// # Cancel safety
@@ -135,20 +149,18 @@ impl StreamableHttp {
         let endpoint = &self.0;
         endpoint.keep_house();
         let (parts, body) = request.into_parts();
-        let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         let cors = endpoint.config_access().cors_origin(&parts.headers);
-        let answer = match endpoint.config_access().check(authority, &parts.headers) {
+        let answer = match endpoint.check_access(&parts) {
             Err(refusal) => Err(refusal),
             Ok(()) => match parts.method {
                 Method::POST => post::answer(endpoint, parts, body).await,
-                Method::GET if !endpoint.is_stateless() => get::answer(endpoint, &parts).await,
-                Method::DELETE if !endpoint.is_stateless() => endpoint.delete(&parts),
-                Method::OPTIONS if cors.is_some() => Ok(cors::preflight(endpoint.is_stateless())),
-                _ => Err(Refusal::method_not_allowed(if endpoint.is_stateless() {
-                    "POST"
-                } else {
-                    "GET, POST, DELETE"
-                })),
+                Method::GET if endpoint.serves_streams(&parts) => get::answer(endpoint, &parts).await,
+                Method::DELETE if endpoint.serves_streams(&parts) => endpoint.delete(&parts),
+                Method::OPTIONS if cors.is_some() => {
+                    Ok(cors::preflight(endpoint.has_sessions(), &parts.headers))
+                }
+                Method::GET | Method::DELETE => Err(Refusal::method_not_allowed(methods(false))),
+                _ => Err(Refusal::method_not_allowed(methods(endpoint.has_sessions()))),
             },
         };
         let mut response = answer.unwrap_or_else(|refusal| respond::refuse(&refusal));
@@ -181,6 +193,11 @@ impl std::fmt::Debug for StreamableHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamableHttp").field("sessions", &self.sessions()).finish_non_exhaustive()
     }
+}
+
+/// The HTTP methods of the endpoint.
+fn methods(has_sessions: bool) -> &'static str {
+    if has_sessions { "GET, POST, DELETE" } else { "POST" }
 }
 
 /// A refusal for a session that is none.

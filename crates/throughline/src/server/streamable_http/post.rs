@@ -7,20 +7,24 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body;
 use throughline_proto::http::{
-    Accepts, MCP_SESSION_ID, Refusal, RefusalKind, accepts, check_content_type, protocol_version, session_id,
+    Accepts, MCP_SESSION_ID, Refusal, RefusalKind, accepts, check_content_type, is_modern_request,
+    protocol_version, session_id,
 };
-use throughline_proto::jsonrpc::{self, ErrorObject, Frame, Malformed, Message, Raw, Request};
+use throughline_proto::jsonrpc::{self, ErrorObject, Frame, Malformed, Message, MetaOutline, Raw, Request};
 use throughline_proto::model::Answer;
 use throughline_proto::revision::{Revision, is_modern, is_modern_call};
 use throughline_proto::session::{Begin, Refused, Session};
+use throughline_proto::stateless::TraceContext;
 
 use super::body::CancelOnDrop;
 use super::endpoint::Endpoint;
-use super::{ResponseBody, ResponseMode, request_body, respond};
+use super::{ResponseBody, ResponseMode, modern, request_body, respond};
+use crate::server::Era;
 use crate::server::calls::CallPermit;
 use crate::server::dispatch::{accept, answers_of, begin, run, run_batch, settle_malformed};
-use crate::server::exchange::{Decision, Exchange, JsonBecause, Mode};
+use crate::server::exchange::{Answers, Decided, Decision, Exchange, JsonBecause, Mode, SessionExchange};
 use crate::server::live::Live;
+use crate::server::modern::refuse_initialize;
 use crate::server::outlet::Outlet;
 use crate::server::tail::Tail;
 
@@ -32,7 +36,10 @@ pub(super) async fn answer<B>(
 where
     B: Body<Data: Send> + Send,
 {
-    let mode = mode(endpoint.config.mode, accepts(&parts.headers))?;
+    let accepts = accepts(&parts.headers);
+    if !(accepts.json || accepts.sse) {
+        return Err(Refusal::new(RefusalKind::NotAcceptable));
+    }
     check_content_type(&parts.headers)?;
     let body = request_body::read(body, endpoint.config.max_body, endpoint.config.body_timeout).await?;
     let frame = match jsonrpc::parse(&body, &endpoint.config.parse) {
@@ -40,19 +47,25 @@ where
         Err(malformed) => return Err(refuse_malformed(endpoint, &parts, malformed)),
     };
     // After the body, so that a refusal carries the id of the request, and a modern one is known by its body.
-    let version = version(&parts);
     match frame {
-        Frame::Single(Message::Request(request)) => {
-            self::request(endpoint, &parts, version, request, mode).await
-        }
-        Frame::Single(message) if is_modern(&message) => Err(Refusal::new(RefusalKind::ModernEra)),
+        Frame::Single(Message::Request(request)) => self::request(endpoint, &parts, request, accepts).await,
         Frame::Single(message) => {
-            let live = session(endpoint, &parts, version?)?;
+            let version = version(&parts);
+            if is_modern_of(endpoint, &parts, &version, || is_modern(&message))? {
+                return modern::take(&message);
+            }
+            let live = session(endpoint, &parts, of_session(version)?)?;
             accept(&*endpoint.handler, &live, message);
             Ok(respond::empty(StatusCode::ACCEPTED))
         }
         Frame::Batch(entries) => {
-            let live = session(endpoint, &parts, version?)?;
+            let version = version(&parts);
+            let has_modern = || entries.iter().flatten().any(is_modern);
+            if is_modern_of(endpoint, &parts, &version, has_modern)? {
+                return Err(Refusal::new(RefusalKind::InvalidRequest).with_message(NO_BATCHES));
+            }
+            let live = session(endpoint, &parts, of_session(version)?)?;
+            let mode = mode(endpoint.config.mode, accepts)?;
             batch(endpoint, &parts, live, entries, mode).await
         }
     }
@@ -62,51 +75,77 @@ where
 async fn request(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
-    version: Result<Option<Revision>, Refusal>,
     request: Request,
-    mode: Mode,
+    accepts: Accepts,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let refuse = |refusal: Refusal| refusal.with_id(request.id.clone());
-    if request.method == "initialize" && session_id(&parts.headers).map_err(refuse)?.is_none() {
+    let (outline, meta) = jsonrpc::outlines(request.params.as_ref());
+    let is_modern = meta.as_ref().is_ok_and(|meta| is_modern_call(&request.method, meta));
+    if request.method == "initialize" && !is_modern {
         // The header is for what follows: here the body negotiates
         // (https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#protocol-version-header).
-        return initialize(endpoint, parts, request, mode).await;
+        if !endpoint.config.era.has_sessions() {
+            return Err(refuse(refuse_initialize(request.params.as_ref())));
+        }
+        if session_id(&parts.headers).map_err(refuse)?.is_none() {
+            let mode = mode(endpoint.config.mode, accepts).map_err(refuse)?;
+            return initialize(endpoint, parts, request, mode).await;
+        }
     }
-    let (live, stream, begun) = {
-        let outline = jsonrpc::outline(request.params.as_ref());
-        let meta = outline
-            .as_ref()
-            .ok()
-            .and_then(|outline| jsonrpc::meta_outline(outline.meta).ok())
-            .unwrap_or_default();
-        if is_modern_call(&request.method, &meta) {
-            return Err(refuse(Refusal::new(RefusalKind::ModernEra)));
-        }
-        let live = version.and_then(|version| session(endpoint, parts, version)).map_err(refuse)?;
-        if endpoint.is_draining() {
-            return Err(refuse(Refusal::new(RefusalKind::Draining)));
-        }
-        let (stream, begun) = live.handle_request(|session| {
-            let stream = session.open_stream();
-            (stream, begin(session, stream, &request, outline))
-        });
-        (live, stream, begun)
-    };
-    let permit = match permit(endpoint, &live, &begun.0) {
+    // The body speaks first, and where it does the header is looked at only to be the same.
+    let version = if is_modern { Ok(None) } else { version(parts) };
+    if is_modern_of(endpoint, parts, &version, || is_modern).map_err(refuse)? {
+        let begun = modern::begin(endpoint, parts, &request, outline, meta).map_err(refuse)?;
+        return modern::answer(endpoint, parts, request, begun, accepts).await;
+    }
+    let trace = TraceContext::of(&meta.unwrap_or_default(), Some(&parts.headers)).map(Box::new);
+    let mode = mode(endpoint.config.mode, accepts).map_err(refuse)?;
+    let live = of_session(version).and_then(|version| session(endpoint, parts, version)).map_err(refuse)?;
+    if endpoint.is_draining() {
+        return Err(refuse(Refusal::new(RefusalKind::Draining)));
+    }
+    let (stream, begun) = live.handle_request(|session| {
+        let stream = session.open_stream();
+        (stream, begin(session, stream, &request, outline).traced(trace))
+    });
+    let permit = match permit(endpoint, &live, &begun.begin) {
         Ok(permit) => permit,
         Err(refusal) => return Err(refusal.with_id(request.id)),
     };
-    let exchange = Exchange::new(live, stream, mode, endpoint.config.progress, 1, false);
+    let exchange = SessionExchange::new(live, stream, mode, endpoint.config.progress, Answers::One);
     let mut guard = CancelOnDrop::of(&exchange);
     if endpoint.handler.wants_http_parts() {
         exchange.keep_http_parts(parts);
     }
-    run(&*endpoint.handler, &exchange, 0, request, begun, permit).await;
+    run(&*endpoint.handler, &exchange, 0, &request.id, begun, permit).await;
     Ok(respond_guarded(endpoint, exchange, &mut guard).await)
 }
 
+/// Whether what came is to be taken as of the modern era. `body` says whether it is by its body; where it does not say, the
+/// header does, so that a client that forgot its metadata is told so.
+fn is_modern_of(
+    endpoint: &Endpoint,
+    parts: &Parts,
+    version: &Result<Option<Revision>, Refusal>,
+    body: impl Fn() -> bool,
+) -> Result<bool, Refusal> {
+    match endpoint.config.era {
+        Era::Modern => Ok(true),
+        Era::Legacy if body() => Err(Refusal::new(RefusalKind::ModernEra)),
+        Era::Legacy => Ok(false),
+        // A header that names a revision with sessions, or none, needs no second look.
+        Era::Hybrid => Ok(body()
+            || (names_no_session(version) && is_modern_request("", &MetaOutline::default(), &parts.headers))),
+    }
+}
+
+/// Whether the header is not simply that of a session, or missing.
+fn names_no_session(version: &Result<Option<Revision>, Refusal>) -> bool {
+    version.as_ref().map_or(true, |version| version.is_some_and(Revision::is_modern))
+}
+
 /// How this POST may be answered: what the server prefers, within what the client accepts.
-fn mode(preferred: ResponseMode, accepts: Accepts) -> Result<Mode, Refusal> {
+pub(super) fn mode(preferred: ResponseMode, accepts: Accepts) -> Result<Mode, Refusal> {
     match (preferred, accepts) {
         (ResponseMode::Json, Accepts { json: true, .. }) => Ok(Mode::Json(JsonBecause::Flag)),
         (ResponseMode::Json, _) | (_, Accepts { json: false, sse: false }) => {
@@ -121,9 +160,19 @@ fn mode(preferred: ResponseMode, accepts: Accepts) -> Result<Mode, Refusal> {
 /// The revision that the header names, if it does.
 fn version(parts: &Parts) -> Result<Option<Revision>, Refusal> {
     let Some(date) = protocol_version(&parts.headers)? else { return Ok(None) };
-    match Revision::parse(date).filter(|revision| !revision.is_modern()) {
+    match Revision::parse(date) {
         Some(revision) => Ok(Some(revision)),
         None => Err(Refusal::unsupported_version(date, Revision::legacy_dates())),
+    }
+}
+
+/// The same where only one with sessions will do.
+fn of_session(version: Result<Option<Revision>, Refusal>) -> Result<Option<Revision>, Refusal> {
+    match version? {
+        Some(revision) if revision.is_modern() => {
+            Err(Refusal::unsupported_version(revision.date(), Revision::legacy_dates()))
+        }
+        version => Ok(version),
     }
 }
 
@@ -173,7 +222,7 @@ async fn initialize(
     let opened_id =
         live.is_session().then(|| HeaderValue::from_str(live.id.as_str()).expect("ids are visible ASCII"));
     let stream = live.session(|session| session.open_first_stream());
-    let exchange = Exchange::new(live, stream, mode, endpoint.config.progress, 1, false);
+    let exchange = SessionExchange::new(live, stream, mode, endpoint.config.progress, Answers::One);
     exchange.settle(0, Some(&request.id), answer);
     let mut response = respond(endpoint, exchange).await;
     if let Some(id) = opened_id {
@@ -204,22 +253,24 @@ async fn batch(
     mode: Mode,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if !live.revision.has_batches() {
-        let why = "this revision has no batches; send each message in a POST of its own";
-        return Err(Refusal::new(RefusalKind::InvalidRequest).with_message(why));
+        return Err(Refusal::new(RefusalKind::InvalidRequest).with_message(NO_BATCHES));
     }
     if endpoint.is_draining() {
         return Err(Refusal::new(RefusalKind::Draining));
     }
     let answers = answers_of(&entries);
     let stream = live.session(|session| session.open_stream());
-    let exchange = (answers > 0)
-        .then(|| Exchange::new(Arc::clone(&live), stream, mode, endpoint.config.progress, answers, true));
+    let exchange = (answers > 0).then(|| {
+        let answers = Answers::Batch(answers);
+        SessionExchange::new(Arc::clone(&live), stream, mode, endpoint.config.progress, answers)
+    });
     let mut guard = exchange.as_ref().map_or(CancelOnDrop(None), CancelOnDrop::of);
     if let Some(exchange) = exchange.as_ref().filter(|_| endpoint.handler.wants_http_parts()) {
         exchange.keep_http_parts(parts);
     }
     let permit = |begun: &Begin| permit(endpoint, &live, begun).map_err(|refusal| refusal.error());
-    run_batch(&*endpoint.handler, &live, stream, exchange.as_ref(), entries, permit).await;
+    run_batch(&*endpoint.handler, &live, stream, exchange.as_ref(), entries, Some(&parts.headers), permit)
+        .await;
     match exchange {
         Some(exchange) => Ok(respond_guarded(endpoint, exchange, &mut guard).await),
         None => Ok(respond::empty(StatusCode::ACCEPTED)),
@@ -238,25 +289,41 @@ fn permit(endpoint: &Endpoint, live: &Live, begun: &Begin) -> Result<Option<Call
     }
 }
 
-async fn respond(endpoint: &Arc<Endpoint>, exchange: Arc<Exchange>) -> Response<ResponseBody> {
+async fn respond(endpoint: &Endpoint, exchange: Arc<SessionExchange>) -> Response<ResponseBody> {
     respond_guarded(endpoint, exchange, &mut CancelOnDrop(None)).await
 }
 
 /// Waits for how the POST is answered. `guard` is armed until there is a body, and then goes with a body that streams.
 async fn respond_guarded(
-    endpoint: &Arc<Endpoint>,
-    exchange: Arc<Exchange>,
+    endpoint: &Endpoint,
+    exchange: Arc<SessionExchange>,
     guard: &mut CancelOnDrop,
 ) -> Response<ResponseBody> {
-    match exchange.decided(endpoint.config.upgrade_delay).await {
-        Decision::Body(body) => {
+    let decision = Decided::new(&*exchange, endpoint.config.upgrade_delay).await;
+    response(endpoint, decision, exchange.live().revision.primes(), guard)
+}
+
+/// The response that was decided on; `primes` says how a stream that is kept begins.
+pub(super) fn response(
+    endpoint: &Endpoint,
+    decision: Decision,
+    primes: bool,
+    guard: &mut CancelOnDrop,
+) -> Response<ResponseBody> {
+    match decision {
+        Decision::Body(status, body) => {
             guard.disarm();
             // Empty when every request was taken back: they must not be answered.
-            if body.is_empty() { respond::empty(StatusCode::ACCEPTED) } else { respond::json(body) }
+            if body.is_empty() {
+                return respond::empty(StatusCode::ACCEPTED);
+            }
+            let mut response = respond::json(body);
+            *response.status_mut() = status;
+            response
         }
         Decision::Stream(Outlet::Log(stream)) => {
             let tail = Tail::new(stream, 0, endpoint.config.retry);
-            let tail = if exchange.live().revision.primes() { tail.primed() } else { tail };
+            let tail = if primes { tail.primed() } else { tail };
             respond::events(ResponseBody::tail(tail))
         }
         Decision::Stream(Outlet::Pipe(_)) => unreachable!("what is served over HTTP has no pipe"),
@@ -266,3 +333,5 @@ async fn respond_guarded(
         }
     }
 }
+
+const NO_BATCHES: &str = "this revision has no batches; send each message in a POST of its own";

@@ -167,12 +167,15 @@ impl Check {
 pub(super) fn check(revision: Revision, method: &str, message: &Value) {
     fits(revision, "JSONRPCMessage", message);
     if let Some(result) = message.get("result") {
-        let definition = result_of(method);
+        let definition = match result["resultType"].as_str() {
+            Some("input_required") => "InputRequiredResult",
+            _ => result_of(method),
+        };
         assert!(!definition.is_empty(), "an answer to no request of ours: {message}");
         fits(revision, definition, result);
     } else if let Some(definition) = definition_of(method).filter(|_| message.get("method").is_some()) {
         let mut message = message.clone();
-        if revision != Revision::LATEST_LEGACY {
+        if revision != Revision::LATEST_LEGACY && !revision.is_modern() {
             // The older schemas leave the envelope to definitions of its own.
             let members = message.as_object_mut().expect("a message");
             members.remove("jsonrpc");
@@ -206,6 +209,8 @@ fn result_of(method: &str) -> &'static str {
         "resources/templates/list" => "ListResourceTemplatesResult",
         "resources/read" => "ReadResourceResult",
         "completion/complete" => "CompleteResult",
+        "server/discover" => "DiscoverResult",
+        "subscriptions/listen" => "SubscriptionsListenResult",
         // What a server's own methods give is a result of MCP like any other.
         own if own.starts_with("it/") => "Result",
         _ => "",
@@ -221,6 +226,7 @@ fn definition_of(method: &str) -> Option<&'static str> {
         "notifications/prompts/list_changed" => "PromptListChangedNotification",
         "notifications/resources/list_changed" => "ResourceListChangedNotification",
         "notifications/resources/updated" => "ResourceUpdatedNotification",
+        "notifications/subscriptions/acknowledged" => "SubscriptionsAcknowledgedNotification",
         "notifications/elicitation/complete" => "ElicitationCompleteNotification",
         "ping" => "PingRequest",
         "sampling/createMessage" => "CreateMessageRequest",

@@ -9,7 +9,7 @@ use throughline::{Server, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
 
-use super::{checked, initialize, within};
+use super::{MODERN, checked, initialize, within};
 
 /// What the test says is what is sent; what comes back is checked.
 pub(crate) struct Lines {
@@ -17,8 +17,8 @@ pub(crate) struct Lines {
     output: Option<tokio::io::Lines<BufReader<DuplexStream>>>,
     serving: JoinHandle<io::Result<()>>,
     revision: Revision,
-    /// The method of each request, by id.
-    methods: HashMap<String, String>,
+    /// The method of each request, by id, and whether it is of the modern era.
+    methods: HashMap<String, (String, bool)>,
 }
 
 impl Lines {
@@ -68,7 +68,9 @@ impl Lines {
         let messages = message.as_array().map_or(std::slice::from_ref(message), Vec::as_slice);
         for message in messages {
             if let (Some(id), Some(method)) = (message.get("id"), message["method"].as_str()) {
-                self.methods.insert(id.to_string(), method.to_owned());
+                let is_modern =
+                    !message["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].is_null();
+                self.methods.insert(id.to_string(), (method.to_owned(), is_modern));
             }
         }
     }
@@ -91,13 +93,21 @@ impl Lines {
         let value: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let messages = value.as_array().map_or(std::slice::from_ref(&value), Vec::as_slice);
         for message in messages {
-            let method = match message["method"].as_str() {
-                Some(method) => method,
-                None => self.methods.get(&message["id"].to_string()).map_or("", String::as_str),
+            let (method, is_modern) = match message["method"].as_str() {
+                Some(method) => {
+                    let subscription = &message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+                    (method, !subscription.is_null())
+                }
+                None => match self.methods.get(&message["id"].to_string()) {
+                    Some((method, is_modern)) => (method.as_str(), *is_modern),
+                    None => ("", false),
+                },
             };
             // Only the newest schema has errors without an id.
             let revision = if message.get("id").is_none() && message.get("error").is_some() {
                 Revision::LATEST_LEGACY
+            } else if is_modern {
+                MODERN
             } else {
                 self.revision
             };

@@ -5,6 +5,7 @@ mod cutter;
 mod gate;
 pub(crate) mod kit;
 mod lines;
+mod modern;
 mod tcp;
 mod wire;
 
@@ -19,8 +20,9 @@ pub(crate) use checked::Checked;
 pub(crate) use cutter::Cutter;
 pub(crate) use gate::Gate;
 pub(crate) use lines::Lines;
+pub(crate) use modern::{MODERN, about, listen, modern, modern_of};
 pub(crate) use tcp::{Loopback, Tcp};
-pub(crate) use wire::{Answer, Event, Sending, Wire};
+pub(crate) use wire::{Answer, Event, Events, Sending, Wire};
 
 /// The revisions of Streamable HTTP.
 pub(crate) const REVISIONS: [Revision; 3] =

@@ -271,6 +271,28 @@ impl Events {
         Some(frame.expect("a connection that holds").into_data().expect("no trailers"))
     }
 
+    /// The messages that are there now, and whether the response has ended.
+    pub(crate) async fn now(&mut self) -> (Vec<Value>, bool) {
+        let (mut messages, mut ended) = (Vec::new(), false);
+        super::settle().await;
+        while !ended {
+            let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(self.body.as_mut().poll_frame(cx)));
+            match polled.await {
+                std::task::Poll::Pending => break,
+                std::task::Poll::Ready(None) => ended = true,
+                std::task::Poll::Ready(Some(frame)) => {
+                    let frame = frame.expect("a connection that holds");
+                    self.decoder.push(&frame.into_data().expect("no trailers"));
+                }
+            }
+        }
+        while let Some(event) = self.decoder.next_event() {
+            let event = event.expect("an event of bounded size");
+            messages.push(serde_json::from_str(&event.data).expect("JSON"));
+        }
+        (messages, ended)
+    }
+
     /// Whether nothing more is there now.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         super::settle().await;

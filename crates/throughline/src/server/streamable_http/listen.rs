@@ -1,0 +1,26 @@
+//! `subscriptions/listen`: a POST whose answer tells of changes for as long as it takes.
+
+use http::Response;
+use throughline_proto::http::{Accepts, Refusal, RefusalKind};
+use throughline_proto::jsonrpc::Request;
+
+use super::endpoint::Endpoint;
+use super::{ResponseBody, respond};
+use crate::handler::Caller;
+
+/// Answers with a stream, whatever the endpoint's mode: there is no other form for it.
+pub(super) fn answer(
+    endpoint: &Endpoint,
+    request: &Request,
+    caller: Caller,
+    accepts: Accepts,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let refuse = |refusal: Refusal| refusal.with_id(request.id.clone());
+    if !accepts.sse {
+        let why = "Changes are told in a stream. Send: Accept: application/json, text/event-stream";
+        return Err(refuse(Refusal::new(RefusalKind::NotAcceptable).with_message(why)));
+    }
+    let listening = endpoint.modern.listening(&*endpoint.handler, request).map_err(refuse)?;
+    let seat = endpoint.listeners.open(listening, caller).map_err(refuse)?;
+    Ok(respond::events(ResponseBody::listen(seat)))
+}

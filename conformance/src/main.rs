@@ -8,6 +8,7 @@ mod media;
 mod prompts;
 mod questions;
 mod resources;
+mod rounds;
 mod tools;
 
 use std::io::{self, Write};
@@ -56,7 +57,9 @@ async fn main() -> io::Result<()> {
 
     let server = Server::new("throughline-conformance", env!("CARGO_PKG_VERSION"))
         .instructions("Fixtures of the MCP conformance suite; nothing here is of use otherwise.");
-    let server = resources::register(prompts::register(questions::register(tools::register(server))));
+    let server = tools::register(server);
+    let server = rounds::register(questions::register(server));
+    let server = resources::register(prompts::register(server));
     // The suite expects messages of this level without setting one.
     let log_level = LoggingLevel::Info;
     if options.stdio {

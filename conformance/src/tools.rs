@@ -29,6 +29,15 @@ pub(crate) fn register(server: Server) -> Server {
             tool("test_tool_with_logging", with_logging)
                 .description("Sends three log messages while it runs."),
         )
+        .tool(
+            tool("test_logging_tool", with_logging)
+                .description("Sends three log messages while it runs, to a client that wants them."),
+        )
+        .tool(
+            tool("test_custom_header", custom_header)
+                .description("Returns its argument, which clients repeat in a header.")
+                .header("value", "Value"),
+        )
         .tool(tool("test_tool_with_progress", with_progress).description("Tells its progress three times."))
         .tool(tool("test_error_handling", error_handling).description("Always fails."))
         .tool(tool("test_reconnection", reconnection).description(
@@ -86,6 +95,16 @@ async fn with_logging(cx: Context) -> throughline::Result<&'static str> {
     tokio::time::sleep(STEP).await;
     cx.log(LoggingLevel::Info, "Tool execution completed").await?;
     Ok("Three log messages were sent.")
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct InHeader {
+    /// What to return.
+    value: String,
+}
+
+async fn custom_header(args: InHeader) -> String {
+    args.value
 }
 
 async fn with_progress(cx: Context) -> throughline::Result<&'static str> {

@@ -4,30 +4,42 @@ use crate::node::Node;
 use crate::python;
 use crate::server::{self, Server};
 use crate::sh::{self, Group, Result};
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
-/// The clients, with how many checks each makes over HTTP and over stdio.
+/// The clients, and how many checks each makes in a mode, over HTTP and over stdio. With fewer, some were left out, and
+/// the run fails.
 const CLIENTS: [Client; 4] = [
-    Client { name: "typescript-1", program: Program::Node("js/v1.mjs"), checks: [33, 29] },
-    Client { name: "typescript-2", program: Program::Node("js/v2.mjs"), checks: [33, 29] },
-    Client { name: "python", program: Program::Python("python/client.py"), checks: [32, 28] },
-    Client { name: "inspector", program: Program::Node("js/inspector.mjs"), checks: [13, 12] },
+    Client { name: "typescript-1", program: Program::Node("js/v1.mjs"), modes: &[(Mode::Legacy, [35, 32])] },
+    Client {
+        name: "typescript-2",
+        program: Program::Node("js/v2.mjs"),
+        modes: &[(Mode::Legacy, [35, 32]), (Mode::Auto, [35, 32]), (Mode::Modern, [35, 32])],
+    },
+    Client {
+        name: "python",
+        program: Program::Python("python/client.py"),
+        modes: &[(Mode::Legacy, [33, 30]), (Mode::Auto, [33, 30]), (Mode::Modern, [33, 30])],
+    },
+    Client {
+        name: "inspector",
+        program: Program::Node("js/inspector.mjs"),
+        modes: &[(Mode::Legacy, [14, 13]), (Mode::Auto, [13, 12]), (Mode::Modern, [13, 12])],
+    },
 ];
 
-/// How the clients reach the demo when the command line does not say.
+/// How the clients reach the demo when the command line does not say. Over HTTP they all do at the same moment.
 const TRANSPORTS: &[Transport] = &[Transport::Http, Transport::Stdio];
 
-/// Runs at a time: as many as the smallest machine of continuous integration has processors.
-const JOBS: usize = 2;
+/// The demo has two pages of tools then.
+const DEMO: [&str; 3] = ["serve", "--page-size", "4"];
 
-/// A run takes some 15 s, and several times that on a busy machine; a check ends by itself after 60 s. This is for a
+/// A run takes some 20 s, and several times that on a busy machine; a check ends by itself after 60 s. This is for a
 /// client that hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
 
@@ -36,8 +48,15 @@ const RUN_LIMIT: Duration = Duration::from_secs(300);
 struct Client {
     name: &'static str,
     program: Program,
-    /// Over HTTP and over stdio. With fewer, some were left out, and the run fails.
-    checks: [usize; 2],
+    modes: &'static [(Mode, [usize; 2])],
+}
+
+impl Client {
+    /// How many checks it makes in one of its modes.
+    fn checks(&self, mode: Mode, transport: Transport) -> usize {
+        let of_mode = self.modes.iter().find(|(known, _)| *known == mode);
+        of_mode.map_or(0, |(_, checks)| checks[transport as usize])
+    }
 }
 
 /// A program below `conformance/clients/`.
@@ -45,6 +64,38 @@ struct Client {
 enum Program {
     Node(&'static str),
     Python(&'static str),
+}
+
+/// How a client negotiates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Mode {
+    /// With `initialize`, and nothing before it.
+    Legacy,
+    /// It looks for the newest revision, and would do with an older one.
+    Auto,
+    /// It insists on the newest revision.
+    Modern,
+}
+
+impl Mode {
+    const ALL: [Mode; 3] = [Mode::Legacy, Mode::Auto, Mode::Modern];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Mode::Legacy => "legacy",
+            Mode::Auto => "auto",
+            Mode::Modern => "modern",
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Mode> {
+        let found = Mode::ALL.into_iter().find(|mode| mode.name() == name);
+        found.ok_or_else(|| format!("there is no mode `{name}`; there are legacy, auto and modern"))
+    }
 }
 
 /// How a client reaches the demo.
@@ -69,8 +120,7 @@ impl FromStr for Transport {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Transport> {
-        let known = [Transport::Http, Transport::Stdio];
-        let found = known.into_iter().find(|transport| transport.name() == name);
+        let found = TRANSPORTS.iter().copied().find(|transport| transport.name() == name);
         found.ok_or_else(|| format!("there is no transport `{name}`; there are http and stdio"))
     }
 }
@@ -80,6 +130,8 @@ impl FromStr for Transport {
 pub(crate) struct Options {
     /// The client of this name alone.
     pub(crate) only: Option<String>,
+    /// This mode alone.
+    pub(crate) mode: Option<Mode>,
     /// This transport alone.
     pub(crate) transport: Option<Transport>,
 }
@@ -87,8 +139,8 @@ pub(crate) struct Options {
 /// Runs the clients. The server, and whatever a client started, ends with its part of the run.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let transports = options.transport.as_ref().map_or(TRANSPORTS, std::slice::from_ref);
-    let clients = choose(options.only.as_deref())?;
-    let of_python = |client: &&Client| matches!(client.program, Program::Python(_));
+    let clients = choose(options)?;
+    let of_python = |(client, _): &(&Client, Mode)| matches!(client.program, Program::Python(_));
     let place = Place {
         node: Node::ready(root)?.with_clients(root)?,
         python: clients.iter().any(of_python).then(|| python::ready(root)).transpose()?,
@@ -97,32 +149,31 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         out: root.join("target/xtask/clients"),
     };
     let mut server = Server::start(
-        Command::new(&place.demo).args(["serve", "--listen", "127.0.0.1:0"]),
+        Command::new(&place.demo).args(DEMO).args(["--listen", "127.0.0.1:0"]),
         &place.out.join("throughline.log"),
         "throughline VERSION serves its demo at http://127.0.0.1:PORT/mcp",
         parse_address,
     )?;
 
-    let runs =
-        transports.iter().flat_map(|&transport| clients.iter().map(move |&client| (client, transport)));
-    let queue = Mutex::new(runs.collect::<VecDeque<_>>());
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let total = Mutex::new((0, Vec::new()));
-    std::thread::scope(|scope| {
-        let work = || -> Result<()> {
-            while let Some((client, transport)) = next() {
-                let outcome = place.run(client, transport, &server.url)?;
-                let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                total.0 += outcome.passed;
-                total.1.extend(outcome.failures);
-            }
-            Ok(())
-        };
-        let workers: Vec<_> = (0..JOBS).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| "a client's thread panicked")?)
-    })?;
+    let mut total = Outcome::default();
+    for &transport in transports {
+        let outcomes = std::thread::scope(|scope| {
+            let run = |&(client, mode): &(&'static Client, Mode)| {
+                let (place, url) = (&place, &server.url);
+                scope.spawn(move || place.run(client, mode, transport, url))
+            };
+            // All of them run before the first is waited for.
+            let runs: Vec<_> = clients.iter().map(run).collect();
+            let wait = |run: ScopedJoinHandle<'_, _>| run.join().map_err(|_| "a client's thread panicked")?;
+            runs.into_iter().map(wait).collect::<Result<Vec<Outcome>>>()
+        })?;
+        for outcome in outcomes {
+            total.passed += outcome.passed;
+            total.failures.extend(outcome.failures);
+        }
+    }
     server.check_running()?;
-    let (passed, failures) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Outcome { passed, failures } = total;
     println!("what each client wrote is in {}", place.out.display());
     println!("\nclients: {passed} checks passed, {} failed\n", failures.len());
     match failures.as_slice() {
@@ -131,15 +182,18 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
 }
 
-/// The client that `--only` names; without it all.
-fn choose(only: Option<&str>) -> Result<Vec<&'static Client>> {
-    let chosen: Vec<_> =
-        CLIENTS.iter().filter(|client| only.is_none_or(|name| name == client.name)).collect();
-    if chosen.is_empty() {
+/// The clients and modes that the command line names; without it all.
+fn choose(options: &Options) -> Result<Vec<(&'static Client, Mode)>> {
+    let named = |client: &&Client| options.only.as_ref().is_none_or(|name| name == client.name);
+    if !CLIENTS.iter().any(|client| named(&client)) {
         let names = CLIENTS.map(|client| client.name).join(", ");
-        return Err(format!("there is no client `{}`; there are: {names}", only.unwrap_or_default()));
+        let name = options.only.as_deref().unwrap_or_default();
+        return Err(format!("there is no client `{name}`; there are: {names}"));
     }
-    Ok(chosen)
+    let modes = |client: &'static Client| client.modes.iter().map(move |&(mode, _)| (client, mode));
+    let all = CLIENTS.iter().filter(named).flat_map(modes);
+    let chosen: Vec<_> = all.filter(|(_, mode)| options.mode.is_none_or(|only| only == *mode)).collect();
+    if chosen.is_empty() { Err("this client has no such mode".into()) } else { Ok(chosen) }
 }
 
 /// The address in the demo's first line.
@@ -160,6 +214,14 @@ struct Place {
     out: PathBuf,
 }
 
+/// A line of a client.
+#[derive(Debug, PartialEq)]
+enum Line {
+    Passed,
+    Failed,
+    Other,
+}
+
 /// How a run ended.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
@@ -169,18 +231,20 @@ struct Outcome {
 }
 
 impl Place {
-    /// Runs one client over one transport and prints its checks as they end.
-    fn run(&self, client: &Client, transport: Transport, url: &str) -> Result<Outcome> {
+    /// Runs one client over one transport. Its checks go to its log; those that failed are printed as they end.
+    fn run(&self, client: &Client, mode: Mode, transport: Transport, url: &str) -> Result<Outcome> {
         let started = sh::now();
-        let name = format!("{} {}", client.name, transport.name());
-        let log = self.out.join(transport.name()).join(format!("{}.log", client.name));
+        let name = format!("{} {} {}", client.name, mode.name(), transport.name());
+        let path = self.out.join(transport.name()).join(format!("{}-{}.log", client.name, mode.name()));
+        let mut log = sh::create(&path)?;
+        let copy = log.try_clone().map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
         let mut command = self.command(client);
-        command.arg(transport.name());
+        command.args([mode.name(), transport.name()]);
         match transport {
             Transport::Http => command.arg(url),
-            Transport::Stdio => command.arg(&self.demo).args(["serve", "--stdio"]),
+            Transport::Stdio => command.arg(&self.demo).args(DEMO).arg("--stdio"),
         };
-        command.stdout(Stdio::piped()).stderr(sh::create(&log)?);
+        command.stdout(Stdio::piped()).stderr(copy);
         let (tell, lines) = channel();
         let mut group = Group::start(&mut command, |child| {
             let stdout = child.stdout.take().expect("the client's standard output is piped");
@@ -193,15 +257,17 @@ impl Place {
         let mut outcome = Outcome::default();
         while let Some(left) = RUN_LIMIT.checked_sub(sh::now().duration_since(started)) {
             let Ok(line) = lines.recv_timeout(left) else { break };
-            println!("  {name}: {line}");
-            outcome.take(&name, &line);
+            writeln!(log, "{line}").map_err(|e| format!("{} cannot be written: {e}", path.display()))?;
+            if outcome.take(&name, &line) != Line::Passed {
+                println!("  {name}: {line}");
+            }
         }
         let left = RUN_LIMIT.saturating_sub(sh::now().duration_since(started));
         let exit = group.wait(left)?.map(|status| status.code());
         drop(group);
-        outcome.end(&name, client.checks[transport as usize], exit);
+        outcome.end(&name, client.checks(mode, transport), exit);
         if !outcome.failures.is_empty() {
-            println!("{name} wrote, in {}:\n{}", log.display(), sh::tail(&log, 60));
+            println!("{name} wrote, in {}:\n{}", path.display(), sh::tail(&path, 60));
         }
         println!("  {name}: {} checks passed in {:.1} s", outcome.passed, sh::seconds_since(started));
         Ok(outcome)
@@ -229,13 +295,15 @@ impl Place {
 }
 
 impl Outcome {
-    /// Takes a line of a client: `ok NAME` or `FAIL NAME: why`. Others are only shown.
-    fn take(&mut self, name: &str, line: &str) {
+    /// Takes a line of a client: `ok NAME` or `FAIL NAME: why`.
+    fn take(&mut self, name: &str, line: &str) -> Line {
         if line.starts_with("ok ") {
             self.passed += 1;
-        } else if let Some(failure) = line.strip_prefix("FAIL ") {
-            self.failures.push(format!("{name}: {failure}"));
+            return Line::Passed;
         }
+        let Some(failure) = line.strip_prefix("FAIL ") else { return Line::Other };
+        self.failures.push(format!("{name}: {failure}"));
+        Line::Failed
     }
 
     /// Judges the end of a run that was to make `checks`. `exit`: `None` when it had to be ended, else its exit code,
@@ -266,7 +334,9 @@ mod tests {
 
     fn outcome(lines: &[&str], checks: usize, exit: Option<Option<i32>>) -> Outcome {
         let mut outcome = Outcome::default();
-        lines.iter().for_each(|line| outcome.take("x", line));
+        for line in lines {
+            outcome.take("x", line);
+        }
         outcome.end("x", checks, exit);
         outcome
     }
@@ -299,8 +369,15 @@ mod tests {
 
     #[test]
     fn only_names_one_client() {
-        assert_eq!(choose(None).unwrap().len(), CLIENTS.len());
-        assert_eq!(choose(Some("python")).unwrap().len(), 1);
-        assert!(choose(Some("pyth")).unwrap_err().contains("inspector"));
+        let count = |only: Option<&str>, mode| {
+            choose(&Options { only: only.map(str::to_owned), mode, transport: None })
+                .map(|chosen| chosen.len())
+        };
+        assert_eq!(count(None, None), Ok(10));
+        assert_eq!(count(Some("python"), None), Ok(3));
+        assert_eq!(count(None, Some(Mode::Modern)), Ok(3));
+        assert_eq!(count(Some("python"), Some(Mode::Auto)), Ok(1));
+        assert!(count(Some("pyth"), None).unwrap_err().contains("inspector"));
+        assert!(count(Some("typescript-1"), Some(Mode::Auto)).is_err());
     }
 }

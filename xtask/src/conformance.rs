@@ -1,20 +1,21 @@
 //! The official conformance suite against our `conformance-server`, one process per scenario.
 
 use crate::node::Node;
-use crate::scenario::{self, Checks, Scenario, Verdict};
+use crate::scenario::{self, Checks, Floors, Scenario, Verdict};
 use crate::server::{self, Server};
 use crate::sh::{self, Group, Result};
-use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
-/// The revisions whose required server scenarios are run, each with `conformance/floor-server-<revision>.json`.
-const REVISIONS: [&str; 1] = ["2025-11-25"];
+/// The revisions whose required server scenarios are run, one of each era and both against one process, each with
+/// `conformance/floor-server-<revision>.json`.
+const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 
-/// How our server answers, in turn: always as a stream, of which the suite checks most, and as it does by default.
+/// How our server answers: always as a stream, of which the suite checks most, and as it does by default. Each is a server
+/// of its own, and they are tried at the same time.
 const RESPONSE_MODES: [ResponseMode; 2] = [
     ResponseMode { name: "sse", floors: &[] },
     // Answers of lists are JSON here, and the check of concurrent streams is only made of streams.
@@ -27,10 +28,6 @@ struct ResponseMode {
     /// Where a full pass succeeds in fewer checks than the floor file says.
     floors: &'static [(&'static str, usize)],
 }
-
-/// Scenarios at a time. More starve each other on two cores: each is a process of its own that loads Node.js, and
-/// some watch the clock.
-const JOBS: usize = 2;
 
 /// The suite ends a scenario by itself after 30 s; this is for a suite that hangs.
 const SCENARIO_LIMIT: Duration = Duration::from_secs(60);
@@ -53,23 +50,32 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         only: options.only.as_deref(),
         out: root.join("target/xtask/conformance"),
     };
-    let mut total = Total::default();
-    match &options.url {
-        Some(url) => suite.run_revisions(url, &suite.out.join("url"), &[], &mut total)?,
+    let total = match &options.url {
+        Some(url) => suite.run_revisions(url, "url", &[])?,
         None => {
             let program = server::build(root, "throughline-conformance", "conformance-server")?;
-            for mode in &RESPONSE_MODES {
-                let out = suite.out.join(mode.name);
-                let mut server = start_server(&program, mode.name, &out.join("conformance-server.log"))?;
-                println!("response mode {}", mode.name);
-                suite.run_revisions(&server.url, &out, mode.floors, &mut total)?;
-                server.check_running()?;
-            }
+            std::thread::scope(|scope| {
+                let run = |mode| {
+                    let (suite, program) = (&suite, &program);
+                    scope.spawn(move || suite.run_mode(program, mode))
+                };
+                // Both run before the first is waited for.
+                let runs = RESPONSE_MODES.each_ref().map(run);
+                let wait =
+                    |run: ScopedJoinHandle<'_, _>| run.join().map_err(|_| "a scenario's thread panicked")?;
+                let totals = runs.into_iter().map(wait).collect::<Result<Vec<Total>>>()?;
+                Ok::<_, String>(totals.into_iter().fold(Total::default(), Total::add))
+            })?
         }
-    }
-    let Total { passed, failed, known } = total;
+    };
+    let Total { passed, failed, known, informational } = total;
     if known > 0 {
         println!("{known} known failures are not counted");
+    }
+    if informational > 0 {
+        println!(
+            "{informational} runs that neither a revision nor a floor demands did not pass and are not counted"
+        );
     }
     println!("what each scenario wrote is in {}", suite.out.display());
     println!("\nconformance: {passed} passed, {failed} failed\n");
@@ -86,6 +92,19 @@ struct Total {
     passed: usize,
     failed: usize,
     known: usize,
+    /// Not demanded by a revision or a floor, and not passed.
+    informational: usize,
+}
+
+impl Total {
+    fn add(self, other: Total) -> Total {
+        Total {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            known: self.known + other.known,
+            informational: self.informational + other.informational,
+        }
+    }
 }
 
 /// What all parts of a run share.
@@ -98,22 +117,38 @@ struct Suite<'a> {
     out: PathBuf,
 }
 
+/// The scenarios of a revision that are run, and what is known of them.
+struct Part {
+    revision: &'static str,
+    floors: Floors,
+    known: Vec<String>,
+    chosen: Vec<Scenario>,
+}
+
 impl Suite<'_> {
-    fn run_revisions(&self, url: &str, out: &Path, lower: &[(&str, usize)], total: &mut Total) -> Result<()> {
-        REVISIONS
-            .iter()
-            .try_for_each(|revision| self.run_revision(url, revision, &out.join(revision), lower, total))
+    /// Runs everything against a server of its own.
+    fn run_mode(&self, program: &Path, mode: &ResponseMode) -> Result<Total> {
+        let log = self.out.join(mode.name).join("conformance-server.log");
+        let mut server = start_server(program, mode.name, &log)?;
+        let total = self.run_revisions(&server.url, mode.name, mode.floors)?;
+        server.check_running()?;
+        Ok(total)
     }
 
-    /// Runs the scenarios of one revision. `lower`: floors that hold instead of the file's.
-    fn run_revision(
-        &self,
-        url: &str,
-        revision: &str,
-        out: &Path,
-        lower: &[(&str, usize)],
-        total: &mut Total,
-    ) -> Result<()> {
+    /// Runs the scenarios of every revision against one server, which `mode` names. `lower`: floors that hold instead of
+    /// the file's.
+    fn run_revisions(&self, url: &str, mode: &str, lower: &[(&str, usize)]) -> Result<Total> {
+        let parts =
+            REVISIONS.iter().map(|revision| self.part(revision, lower)).collect::<Result<Vec<_>>>()?;
+        let mut total = Total::default();
+        for part in choose(parts, self.only)? {
+            total = total.add(self.run_part(url, mode, &part)?);
+        }
+        Ok(total)
+    }
+
+    /// What a revision has.
+    fn part(&self, revision: &'static str, lower: &[(&str, usize)]) -> Result<Part> {
         let read = |name: &str| {
             let path = self.root.join("conformance").join(name);
             fs::read_to_string(&path).map_err(|e| format!("{} cannot be read: {e}", path.display()))
@@ -122,79 +157,62 @@ impl Suite<'_> {
         floors.extend(lower.iter().map(|&(name, floor)| (name.to_owned(), floor)));
         let known = scenario::parse_known(&read("known-failures.txt")?, "server", revision)?;
         let listing = sh::capture(self.node.suite().args(["list", "--requirements", revision]))?;
-        let listed = scenario::parse_listing(&listing, "server");
+        let chosen = scenario::parse_listing(&listing, "server");
         for name in floors.keys().chain(&known) {
-            if !listed.iter().any(|scenario| scenario.name == *name) {
+            if !chosen.iter().any(|scenario| scenario.name == *name) {
                 return Err(format!(
                     "the suite does not list the scenario `{name}` for {revision}: is it the pinned one?"
                 ));
             }
         }
-        let chosen = choose(&listed, self.only)?;
-        println!("{} server scenarios of {revision} at {url}", chosen.len());
+        Ok(Part { revision, floors, known, chosen })
+    }
 
+    /// Runs the scenarios one after the other: some change the server's lists, and some watch the clock.
+    fn run_part(&self, url: &str, mode: &str, part: &Part) -> Result<Total> {
+        let mut total = Total::default();
+        let place = format!("{mode} {}", part.revision);
+        let out = self.out.join(mode).join(part.revision);
+        println!("{place}: {} server scenarios at {url}", part.chosen.len());
         // An old result must not stand in for one that was not written.
-        if let Err(e) = fs::remove_dir_all(out).or_else(|e| if out.exists() { Err(e) } else { Ok(()) }) {
+        if let Err(e) = fs::remove_dir_all(&out).or_else(|e| if out.exists() { Err(e) } else { Ok(()) }) {
             return Err(format!("{} cannot be emptied: {e}", out.display()));
         }
-        let one = |scenario: &Scenario| -> Result<Verdict> {
+        for scenario in &part.chosen {
             let started = sh::now();
             let folder = out.join(scenario.name.replace('/', "_"));
-            let (exit, checks) = run_scenario(&self.node, url, revision, &scenario.name, &folder)?;
-            let verdict = scenario::judge(scenario, &floors, exit, &checks);
-            print_scenario(
-                scenario,
-                &verdict,
-                known.contains(&scenario.name),
-                &checks,
-                sh::seconds_since(started),
-            );
-            Ok(verdict)
-        };
-        let queue = Mutex::new(chosen.into_iter().collect::<VecDeque<_>>());
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let total = Mutex::new(total);
-        std::thread::scope(|scope| {
-            let work = || -> Result<()> {
-                while let Some(scenario) = next() {
-                    let verdict = one(&scenario)?;
-                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                    match (verdict, known.contains(&scenario.name)) {
-                        (Verdict::Passed, false) => total.passed += 1,
-                        (Verdict::Passed, true) | (Verdict::Failed(_), false) => total.failed += 1,
-                        (Verdict::Failed(_) | Verdict::Informational(_), true) => total.known += 1,
-                        (Verdict::Informational(_), false) => {}
-                    }
-                }
-                Ok(())
-            };
-            let workers: Vec<_> = (0..JOBS).map(|_| scope.spawn(work)).collect();
-            workers
-                .into_iter()
-                .try_for_each(|worker| worker.join().map_err(|_| "a scenario's thread panicked")?)
-        })
+            let (exit, checks) = run_scenario(&self.node, url, part.revision, &scenario.name, &folder)?;
+            let verdict = scenario::judge(scenario, &part.floors, exit, &checks);
+            let known = part.known.contains(&scenario.name);
+            let seconds = sh::seconds_since(started);
+            print_scenario(&place, scenario, &verdict, known, &checks, seconds);
+            match (verdict, known) {
+                (Verdict::Passed, false) => total.passed += 1,
+                (Verdict::Passed, true) | (Verdict::Failed(_), false) => total.failed += 1,
+                (Verdict::Failed(_) | Verdict::Informational(_), true) => total.known += 1,
+                (Verdict::Informational(_), false) => total.informational += 1,
+            }
+        }
+        Ok(total)
     }
 }
 
-/// The scenarios that `--only` names; without it all.
-fn choose(listed: &[Scenario], only: Option<&str>) -> Result<Vec<Scenario>> {
-    let pick = |keep: &dyn Fn(&str) -> bool| -> Vec<Scenario> {
-        listed.iter().filter(|scenario| keep(&scenario.name)).cloned().collect()
-    };
-    let chosen = match only {
-        None => pick(&|_| true),
-        Some(only) if listed.iter().any(|scenario| scenario.name == only) => pick(&|name| name == only),
-        Some(only) => pick(&|name| name.contains(only)),
-    };
-    if chosen.is_empty() {
-        let names: Vec<_> = listed.iter().map(|scenario| scenario.name.as_str()).collect();
-        return Err(format!(
-            "no scenario is named `{}`; there are: {}",
-            only.unwrap_or_default(),
-            names.join(", ")
-        ));
+/// Keeps the scenarios that `--only` names, and the revisions that have some; without it all.
+fn choose(mut parts: Vec<Part>, only: Option<&str>) -> Result<Vec<Part>> {
+    let Some(only) = only else { return Ok(parts) };
+    let mut names: Vec<_> =
+        parts.iter().flat_map(|part| &part.chosen).map(|scenario| scenario.name.clone()).collect();
+    let one = names.iter().any(|name| name == only);
+    for part in &mut parts {
+        part.chosen.retain(|scenario| if one { scenario.name == only } else { scenario.name.contains(only) });
     }
-    Ok(chosen)
+    parts.retain(|part| !part.chosen.is_empty());
+    if parts.is_empty() {
+        names.sort();
+        names.dedup();
+        return Err(format!("no scenario is named `{only}`; there are: {}", names.join(", ")));
+    }
+    Ok(parts)
 }
 
 /// Runs one scenario in a process of its own: the suite's exit code (`None`: it had to be ended) and its checks.
@@ -229,7 +247,15 @@ fn check_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files.filter(|file| file.is_file()).collect())
 }
 
-fn print_scenario(scenario: &Scenario, verdict: &Verdict, known: bool, checks: &Checks, seconds: f64) {
+/// Prints how a scenario ended. `place`: the server and the revision.
+fn print_scenario(
+    place: &str,
+    scenario: &Scenario,
+    verdict: &Verdict,
+    known: bool,
+    checks: &Checks,
+    seconds: f64,
+) {
     let (word, reasons) = match (verdict, known) {
         (Verdict::Passed, false) => ("ok", &[][..]),
         (Verdict::Passed, true) => {
@@ -237,13 +263,14 @@ fn print_scenario(scenario: &Scenario, verdict: &Verdict, known: bool, checks: &
         }
         (Verdict::Failed(reasons) | Verdict::Informational(reasons), true) => ("known", &reasons[..]),
         (Verdict::Failed(reasons), false) => ("FAIL", &reasons[..]),
-        (Verdict::Informational(reasons), false) => ("info", &reasons[..]),
+        // What nobody demands is not explained here; its folder tells.
+        (Verdict::Informational(_), false) => ("info", &[][..]),
     };
     let Checks { success, failure, warning, skipped, .. } = checks;
     let counts = format!("{success} succeeded, {failure} failed, {warning} warned, {skipped} skipped");
-    // One write, so that two scenarios do not mix their lines.
     let lines: String = reasons.iter().map(|reason| format!("\n        {reason}")).collect();
-    println!("  {word:5} {:40} {counts}, {seconds:.1} s{lines}", scenario.name);
+    // One write, so that two servers' scenarios do not mix their lines.
+    println!("  {word:5} {place:20} {:45} {counts}, {seconds:.1} s{lines}", scenario.name);
 }
 
 /// Starts our server on a free port.
@@ -271,13 +298,22 @@ mod tests {
 
     #[test]
     fn only_names_one_scenario_or_all_that_hold_it() {
-        let listed = ["ping", "ping-pong", "tools"].map(|name| Scenario { name: name.into(), scored: true });
-        let names =
-            |only| choose(&listed, only).map(|chosen| chosen.into_iter().map(|s| s.name).collect::<Vec<_>>());
-        assert_eq!(names(None).unwrap().len(), 3);
-        assert_eq!(names(Some("ping")).unwrap(), ["ping"]);
-        assert_eq!(names(Some("in")).unwrap(), ["ping", "ping-pong"]);
-        assert!(names(Some("pang")).unwrap_err().contains("ping-pong"));
+        let part = |revision, names: &[&str]| {
+            let scenario = |name: &&str| Scenario { name: (*name).into(), scored: true };
+            let chosen = names.iter().map(scenario).collect();
+            Part { revision, floors: Floors::new(), known: Vec::new(), chosen }
+        };
+        let names = |only| {
+            let parts = vec![part("r1", &["ping", "ping-pong", "tools"]), part("r2", &["tools", "listen"])];
+            let of =
+                |part: Part| part.chosen.into_iter().map(move |s| format!("{} {}", part.revision, s.name));
+            choose(parts, only).map(|parts| parts.into_iter().flat_map(of).collect::<Vec<_>>())
+        };
+        assert_eq!(names(None).unwrap().len(), 5);
+        assert_eq!(names(Some("ping")).unwrap(), ["r1 ping"]);
+        assert_eq!(names(Some("in")).unwrap(), ["r1 ping", "r1 ping-pong"]);
+        assert_eq!(names(Some("tools")).unwrap(), ["r1 tools", "r2 tools"]);
+        assert!(names(Some("pang")).unwrap_err().contains("listen, ping, ping-pong, tools"));
     }
 
     #[test]

@@ -29,9 +29,10 @@ tasks:
                              the official conformance suite against our conformance-server.
                              --only: the scenario of this name, or those whose name holds it
                              --url: a server that already runs, e.g. http://127.0.0.1:8001/mcp
-  clients [--only NAME] [--transport http|stdio]
+  clients [--only NAME] [--mode legacy|auto|modern] [--transport http|stdio]
                              public clients of others (two lines of the TypeScript SDK, the Python
-                             SDK, the Inspector) against the demo of the binary `throughline`.
+                             SDK, the Inspector) in each of their modes against the demo of the
+                             binary `throughline`, all at the same moment.
                              --only: the client of this name
   browser                    the example `dashboard` in a headless Chromium: a page of another
                              origin sees a metric change
@@ -80,6 +81,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
             ("conformance", "--only") => options.only = Some(value()?),
             ("conformance", "--url") => options.url = Some(value()?),
             ("clients", "--only") => clients.only = Some(value()?),
+            ("clients", "--mode") => clients.mode = Some(value()?.parse()?),
             ("clients", "--transport") => clients.transport = Some(value()?.parse()?),
             _ => return Err(format!("`{task}` does not take `{arg}`: see `cargo xtask --help`")),
         }
@@ -135,9 +137,13 @@ mod tests {
         assert_eq!(parsed("test --fast"), Ok(Task::Test { fast: true }));
         let both = conformance::Options { only: Some("ping".into()), url: Some("http://[::1]/?a=b".into()) };
         assert_eq!(parsed("conformance --only ping --url=http://[::1]/?a=b"), Ok(Task::Conformance(both)));
-        let clients =
-            clients::Options { only: Some("python".into()), transport: Some(clients::Transport::Stdio) };
-        assert_eq!(parsed("clients --only python --transport stdio"), Ok(Task::Clients(clients)));
+        let clients = clients::Options {
+            only: Some("python".into()),
+            mode: Some(clients::Mode::Auto),
+            transport: Some(clients::Transport::Stdio),
+        };
+        let line = "clients --only python --mode auto --transport stdio";
+        assert_eq!(parsed(line), Ok(Task::Clients(clients)));
         assert_eq!(parsed("browser"), Ok(Task::Browser));
         assert_eq!(parsed("bench --help x"), Ok(Task::Bench(vec!["--help".into(), "x".into()])));
     }
@@ -147,6 +153,7 @@ mod tests {
         assert!(parsed("tset").unwrap_err().contains("`tset`"));
         assert!(parsed("test --fats").unwrap_err().contains("`--fats`"));
         assert!(parsed("test --fast=1").unwrap_err().contains("`--fast=1`"));
+        assert!(parsed("clients --mode new").unwrap_err().contains("`new`"));
         assert!(parsed("clients --transport sse").unwrap_err().contains("`sse`"));
         assert!(parsed("clients --url x").unwrap_err().contains("`--url`"));
         assert!(parsed("conformance --only").unwrap_err().contains("needs a value"));

@@ -16,6 +16,8 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 pub(crate) struct Node {
     program: PathBuf,
     folder: PathBuf,
+    /// Where it keeps what it compiled: each scenario, and each check of the Inspector, is a process that loads the same.
+    cache: PathBuf,
 }
 
 impl Node {
@@ -38,7 +40,7 @@ impl Node {
                 version.1
             ));
         }
-        Ok(Node { program, folder })
+        Ok(Node { program, folder, cache: root.join("target/xtask/node") })
     }
 
     /// The same Node.js with the packages of `conformance/clients/`, installed as those are.
@@ -46,7 +48,7 @@ impl Node {
         let folder = root.join("conformance/clients");
         // Its lock file names no Node.js.
         install_once(root, &folder, true)?;
-        Ok(Node { program: self.program, folder })
+        Ok(Node { folder, ..self })
     }
 
     /// The official conformance suite.
@@ -64,7 +66,7 @@ impl Node {
     /// Node.js itself.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.current_dir(&self.folder).env("NO_COLOR", "1");
+        command.current_dir(&self.folder).env("NO_COLOR", "1").env("NODE_COMPILE_CACHE", &self.cache);
         command
     }
 }

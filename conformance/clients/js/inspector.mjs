@@ -1,7 +1,9 @@
 // The command-line client of npm @modelcontextprotocol/inspector: each check is one run of it, which connects, asks
 // one thing and ends. `--strict` also judges the tools' schemas.
 //
-// usage: node inspector.mjs http URL | node inspector.mjs stdio PROGRAM [ARGUMENT ..]
+// usage: node inspector.mjs MODE http URL | node inspector.mjs MODE stdio PROGRAM [ARGUMENT ..]
+//
+// MODE is what it calls the era: `legacy`, `auto`, or `modern`.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -9,14 +11,14 @@ import { fileURLToPath } from 'node:url';
 import { check, end, note } from './checks.mjs';
 
 const PROGRAM = fileURLToPath(new URL('../node_modules/.bin/mcp-inspector', import.meta.url));
-const [KIND, ...TARGET] = process.argv.slice(2);
+const [MODE, KIND, ...TARGET] = process.argv.slice(2);
 
 /** A run takes a second or two on an idle machine, and a check makes three at most. */
 const RUN_LIMIT_MS = 50_000;
 
 /** Runs the Inspector: its exit code, and what it wrote to each stream as JSON where it is JSON. */
 function inspect(method, ...args) {
-  const asked = ['--protocol-era', 'legacy', '--format', 'json', '--quiet', '--method', method, ...args];
+  const asked = ['--protocol-era', MODE, '--format', 'json', '--quiet', '--method', method, ...args];
   const words = KIND === 'http' ? ['--cli', TARGET[0], '--transport', 'http', ...asked] : ['--cli', ...asked, '--', ...TARGET];
   note('->', words);
   return new Promise((done) => {
@@ -51,28 +53,40 @@ async function failure(...words) {
   return stderr.error.message;
 }
 
-const call = (name, args) => result('tools/call', '--tool-name', name, '--tool-args-json', JSON.stringify(args));
-const said = (text) => ({ content: [{ type: 'text', text }] });
+const callWords = (name, args) => ['tools/call', '--tool-name', name, '--tool-args-json', JSON.stringify(args)];
+
+/** The text of a tool's answer. */
+async function call(name, args) {
+  const { content } = await result(...callWords(name, args));
+  assert.deepEqual(content.map(({ type }) => type), ['text']);
+  return content[0].text;
+}
 
 const CHECKS = {
+  connect: async () => {
+    const { serverInfo, protocolVersion, capabilities } = await result('initialize');
+    assert.equal(serverInfo.name, 'throughline-demo');
+    // Whoever looks for the newest era finds it.
+    assert.equal(protocolVersion, MODE === 'legacy' ? '2025-11-25' : '2026-07-28');
+    assert.ok(capabilities.resources.subscribe);
+  },
   'tools/list --strict': async () => {
     const { tools } = await result('tools/list', '--strict');
-    assert.equal(tools.length, 6);
+    assert.equal(tools.length, 7);
   },
-  echo: async () => assert.deepEqual(await call('echo', { text: 'hello' }), said('hello')),
-  slow: async () => assert.deepEqual(await call('slow', { ms: 300, events: 3 }), said('done after 300 ms and 3 events')),
+  echo: async () => assert.equal(await call('echo', { text: 'hello' }), 'hello'),
+  slow: async () => assert.equal(await call('slow', { ms: 300, events: 3 }), 'done after 300 ms and 3 events'),
   research: async () => {
-    const { content } = await call('research', { topic: 'tea', steps: 2, step_ms: 10 });
-    assert.match(content[0].text, /^Report on tea\n/);
+    assert.match(await call('research', { topic: 'tea', steps: 2, step_ms: 10 }), /^Report on tea\n/);
   },
-  list_project_roots: async () => assert.deepEqual(await call('list_project_roots', {}), said('The client has no roots.')),
-  // It declares no elicitation and no sampling, and is told so by the tool.
+  list_project_roots: async () => assert.equal(await call('list_project_roots', {}), 'The client has no roots.'),
+  // It declares no elicitation and no sampling. A tool says so on a session; without one, the call is refused.
   'ask_permission and summarize: refused': async () => {
     for (const [name, args] of [['ask_permission', { path: 'a' }], ['summarize', { text: 'a' }]]) {
-      const { code, stdout } = await inspect('tools/call', '--tool-name', name, '--tool-args-json', JSON.stringify(args));
-      assert.equal(code, 5);
-      assert.equal(stdout.result.isError, true);
-      assert.match(stdout.result.content[0].text, /capability/);
+      const { code, stdout, stderr } = await inspect(...callWords(name, args));
+      assert.equal(code, MODE === 'legacy' ? 5 : 1);
+      const why = MODE === 'legacy' ? stdout.result.content[0].text : stderr.error.message;
+      assert.match(why, /capability/);
     }
   },
   'an unknown tool': async () => assert.match(await failure('tools/call', '--tool-name', 'none'), /none/),
@@ -96,8 +110,10 @@ const CHECKS = {
     assert.match(contents[0].text, /Last-Event-ID/);
     assert.match(await failure('resources/read', '--uri', 'guide://tools/none'), /there are guides to/);
   },
-  'logging/setLevel': async () => assert.deepEqual(await result('logging/setLevel', '--log-level', 'debug'), {}),
 };
+if (MODE === 'legacy') {
+  CHECKS['logging/setLevel'] = async () => assert.deepEqual(await result('logging/setLevel', '--log-level', 'debug'), {});
+}
 if (KIND === 'http') {
   CHECKS['200 calls, 16 at a time'] = async () => {
     const { code, stdout } = await inspect(

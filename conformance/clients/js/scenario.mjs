@@ -1,160 +1,51 @@
 // What a TypeScript client finds at the demo. `sdk` hides where the two lines of the SDK differ.
 //
-// usage: node v1.mjs http URL | node v1.mjs stdio PROGRAM [ARGUMENT ..]
+// usage: node v1.mjs MODE http URL | node v1.mjs MODE stdio PROGRAM [ARGUMENT ..]
+//
+// MODE is how the client negotiates: `legacy`, `auto`, or `modern`, which insists on the newest revision.
 
 import assert from 'node:assert/strict';
-import { check, end, later, note, rejection } from './checks.mjs';
-import { Cutter } from './cutter.mjs';
+import { check, end, later, rejection } from './checks.mjs';
+import * as legacy from './legacy.mjs';
+import * as modern from './modern.mjs';
+import { CPU, MEMORY, Peer, textOf, upTo } from './peer.mjs';
 
-const TOOLS = ['ask_permission', 'echo', 'list_project_roots', 'research', 'slow', 'summarize'];
-const CPU = 'metrics://cpu';
-const MEMORY = 'metrics://memory';
-const EVERYTHING = { elicitation: { form: {} }, sampling: {}, roots: { listChanged: true } };
-
-/** A client connected to the demo, and what it was told. */
-class Peer {
-  logs = [];
-  updates = [];
-  /** Each progress notification as it came over the wire. */
-  progress = [];
-  #waiting = [];
-
-  /** `where`: `{ url }` or `{ command, args }`. */
-  static async connect(sdk, where, capabilities = EVERYTHING, options = {}) {
-    const peer = new Peer();
-    peer.sdk = sdk;
-    peer.stdio = !where.url;
-    peer.client = sdk.client({ name: 'throughline-clients', version: '1.0.0' }, capabilities);
-    peer.transport = where.url
-      ? sdk.http(new URL(where.url), options)
-      : sdk.stdio({ ...where, stderr: 'inherit' });
-    tap(peer.transport, (message) => {
-      if (message.method === 'notifications/progress') peer.progress.push(message.params);
-    });
-    peer.client.onerror = (error) => note('!!', `${error?.message ?? error}`);
-    sdk.onNotification(peer.client, 'notifications/message', ({ params }) => peer.#told(peer.logs, params));
-    sdk.onNotification(peer.client, 'notifications/resources/updated', ({ params }) => peer.#told(peer.updates, params.uri));
-    await peer.client.connect(peer.transport);
-    return peer;
-  }
-
-  /** Calls a tool. */
-  call(name, args, options) {
-    return this.sdk.callTool(this.client, { name, arguments: args }, options);
-  }
-
-  /** The text of a tool's answer, which must be no error. */
-  async text(name, args, options) {
-    const result = await this.call(name, args, options);
-    assert.ok(!result.isError, JSON.stringify(result));
-    return textOf(result);
-  }
-
-  /** The text of a tool's error. */
-  async refusal(name, args) {
-    const result = await this.call(name, args);
-    assert.equal(result.isError, true, JSON.stringify(result));
-    return textOf(result);
-  }
-
-  /** Answers what the server asks, and keeps the last question. */
-  answer(method, result) {
-    this.sdk.onRequest(this.client, method, ({ params }) => {
-      this.asked = params;
-      return result;
-    });
-  }
-
-  /**
-   * The newest call's progress came over the wire: 1 to `count`, each once and in order. `seen` is what the SDK made of
-   * it. Over stdio it drops what it reads in one piece with the answer: its issue 2580,
-   * https://github.com/modelcontextprotocol/typescript-sdk/issues/2580
-   */
-  arrived(count, seen) {
-    const token = this.progress.at(-1)?.progressToken;
-    const mine = this.progress.filter(({ progressToken }) => progressToken === token);
-    assert.deepEqual(mine.map(({ progress }) => progress), upTo(count));
-    assert.deepEqual(seen, upTo(this.stdio ? seen.length : count));
-  }
-
-  /** Waits until `reached` holds of what was told. */
-  async until(reached) {
-    while (!reached()) {
-      const next = later();
-      this.#waiting.push(next);
-      await next.promise;
-    }
-  }
-
-  #told(list, item) {
-    list.push(item);
-    this.#waiting.splice(0).forEach((waiting) => waiting.resolve());
-  }
-}
-
-/** Shows each message to the checks, and to `see` those from the server. */
-function tap(transport, see) {
-  let deliver;
-  Object.defineProperty(transport, 'onmessage', {
-    get: () => deliver,
-    set: (handler) => {
-      deliver = (message, extra) => {
-        note('<-', message);
-        see(message);
-        handler(message, extra);
-      };
-    },
-  });
-  const send = transport.send.bind(transport);
-  transport.send = (message, options) => {
-    note('->', message);
-    return send(message, options);
-  };
-}
-
-function textOf(result) {
-  assert.deepEqual(result.content.map(({ type }) => type), ['text']);
-  return result.content[0].text;
-}
-
-/** 1, 2, .. `count` */
-const upTo = (count) => Array.from({ length: count }, (_, index) => index + 1);
+const TOOLS = ['ask_permission', 'echo', 'list_project_roots', 'plan_trip', 'research', 'slow', 'summarize'];
 
 /** Runs all checks and ends the process. */
 export async function scenario(sdk) {
-  const [kind, ...rest] = process.argv.slice(2);
-  const where = kind === 'http' ? { url: rest[0] } : { command: rest[0], args: rest.slice(1) };
+  const [mode, kind, ...rest] = process.argv.slice(2);
+  const where = kind === 'http' ? { mode, url: rest[0] } : { mode, command: rest[0], args: rest.slice(1) };
+  // A client that looks for the newest era finds it.
+  const era = mode === 'legacy' ? legacy : modern;
   let peer;
   await check('connect', async () => {
     peer = await Peer.connect(sdk, where);
+    assert.equal(peer.modern, mode !== 'legacy');
+    assert.equal(peer.revision, mode === 'legacy' ? '2025-11-25' : '2026-07-28');
     assert.equal(peer.client.getServerVersion().name, 'throughline-demo');
     assert.match(peer.client.getInstructions(), /research/);
     const { tools, prompts, resources, logging, completions } = peer.client.getServerCapabilities();
     assert.ok(tools && prompts && resources?.subscribe && logging && completions);
   });
   if (!peer) return end();
-  await basics(peer);
+  await lists(peer);
   await tools(peer);
   await questions(peer);
   await contents(peer);
-  await subscriptions(peer);
+  await era.session(peer, where);
   await cancellation(peer);
-  await check('a client without capabilities is told so', async () => {
-    const plain = await Peer.connect(sdk, where, {});
-    assert.match(await plain.refusal('ask_permission', { path: 'a' }), /elicitation/);
-    assert.match(await plain.refusal('summarize', { text: 'a' }), /sampling/);
-    assert.match(await plain.refusal('list_project_roots', {}), /roots/);
-    await plain.client.close();
-  });
-  if (kind === 'http') await connections(sdk, where.url, peer);
-  else await process_end(peer);
+  if (kind === 'http') await era.connections(sdk, where, peer);
+  else {
+    await oneEra(sdk, where);
+    await processEnd(peer);
+  }
   end();
 }
 
-async function basics(peer) {
-  await check('ping', () => peer.client.ping());
+async function lists(peer) {
   await check('tools/list', async () => {
-    const { tools } = await peer.client.listTools();
+    const tools = await peer.sdk.allTools(peer.client);
     assert.deepEqual(tools.map(({ name }) => name).sort(), TOOLS);
     for (const { description, inputSchema, annotations } of tools) {
       assert.ok(description);
@@ -164,6 +55,18 @@ async function basics(peer) {
     const { inputSchema } = tools.find(({ name }) => name === 'research');
     assert.deepEqual(inputSchema.required, ['topic']);
     assert.equal(inputSchema.properties.steps.default, 5);
+  });
+  await check('tools/list, page by page', async () => {
+    const pages = [];
+    let cursor;
+    do {
+      const page = await peer.page(cursor);
+      pages.push(page.tools.map(({ name }) => name));
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    assert.deepEqual(pages.map((page) => page.length), [4, 3]);
+    assert.deepEqual(pages.flat().sort(), TOOLS);
+    assert.equal((await rejection(peer.page('nonsense'))).code, -32602);
   });
 }
 
@@ -202,16 +105,6 @@ async function tools(peer) {
     assert.ok(progress.every(({ total, message }) => total === 3 && message));
     assert.deepEqual(peer.logs, []);
   });
-  await check('research: log lines after logging/setLevel', async () => {
-    await peer.client.setLoggingLevel('info');
-    await peer.text('research', { topic: 'tea', steps: 3, step_ms: 20 });
-    assert.equal(peer.logs.length, 3);
-    peer.logs.forEach(({ level, logger, data }, index) => {
-      assert.equal(level, 'info');
-      assert.equal(logger, 'research');
-      assert.match(data, new RegExp(`^step ${index + 1} of 3: `));
-    });
-  });
   await check('slow: every progress, in order', async () => {
     const progress = [];
     const text = await peer.text('slow', { ms: 400, events: 200 }, { onprogress: (step) => progress.push(step.progress) });
@@ -237,12 +130,6 @@ async function questions(peer) {
       assert.deepEqual(peer.asked.requestedSchema.required, ['allow']);
     });
   }
-  await check('ask_permission: an error instead of an answer', async () => {
-    peer.sdk.onRequest(peer.client, 'elicitation/create', () => {
-      throw new Error('nobody is here');
-    });
-    assert.match(await peer.refusal('ask_permission', { path: 'a' }), /nobody is here/);
-  });
   await check('summarize: sampling', async () => {
     const content = { type: 'text', text: 'A short story.' };
     peer.answer('sampling/createMessage', { role: 'assistant', model: 'none', stopReason: 'endTurn', content });
@@ -253,10 +140,24 @@ async function questions(peer) {
     assert.equal(peer.asked.maxTokens, 300);
     assert.ok(peer.asked.systemPrompt);
   });
+  await check('plan_trip: three questions, one offer', async () => {
+    const answers = [{ from: 'Rome', to: 'Oslo' }, { people: 2, by: 'train' }, { book: true }];
+    const asked = [];
+    peer.sdk.onRequest(peer.client, 'elicitation/create', ({ params }) => {
+      asked.push(params.message);
+      return { action: 'accept', content: answers[asked.length - 1] };
+    });
+    const text = await peer.text('plan_trip', {});
+    assert.match(text, /^Offer [0-9-]+ \(2 by train from Rome to Oslo\) is taken\.$/);
+    assert.equal(asked.length, answers.length);
+    // However often the tool ran, the offer that was asked about is the one that is taken.
+    const [offer] = text.match(/Offer [0-9-]+/);
+    assert.ok(asked[2].startsWith(`${offer}: `), asked[2]);
+  });
   await check('list_project_roots', async () => {
     peer.answer('roots/list', { roots: [{ uri: 'file:///a', name: 'A' }, { uri: 'file:///b' }] });
     assert.equal(await peer.text('list_project_roots', {}), 'A: file:///a\nfile:///b');
-    await peer.client.sendRootsListChanged();
+    if (!peer.modern) await peer.client.sendRootsListChanged();
     peer.answer('roots/list', { roots: [] });
     assert.equal(await peer.text('list_project_roots', {}), 'The client has no roots.');
   });
@@ -311,26 +212,6 @@ async function contents(peer) {
   });
 }
 
-async function subscriptions(peer) {
-  const count = (uri) => peer.updates.filter((updated) => updated === uri).length;
-  await check('subscribe: updates of this resource alone', async () => {
-    await peer.client.subscribeResource({ uri: MEMORY });
-    await peer.until(() => count(MEMORY) >= 2);
-    assert.equal(count(CPU), 0);
-  });
-  await check('unsubscribe', async () => {
-    await peer.client.subscribeResource({ uri: CPU });
-    await peer.client.unsubscribeResource({ uri: MEMORY });
-    // An update of memory may have been under way. They come in turns, so after the next one of cpu none may follow.
-    const before = count(CPU);
-    await peer.until(() => count(CPU) > before);
-    const memory = count(MEMORY);
-    await peer.until(() => count(CPU) > before + 1);
-    assert.equal(count(MEMORY), memory);
-    await peer.client.unsubscribeResource({ uri: CPU });
-  });
-}
-
 async function cancellation(peer) {
   await check('cancel a running call', async () => {
     const abort = new AbortController();
@@ -342,100 +223,34 @@ async function cancellation(peer) {
     abort.abort('enough');
     await rejected;
     // It would have sent progress three times while the next call runs.
-    await peer.client.ping();
+    await peer.text('echo', { text: 'next' });
     const sent = () => peer.progress.filter(({ progressToken }) => progressToken === token).length;
     const before = sent();
     assert.equal(await peer.text('slow', { ms: 350, events: 1 }), 'done after 350 ms and 1 events');
     assert.equal(sent(), before);
   });
-  await check('cancel a call that waits for an answer', async () => {
-    const abort = new AbortController();
-    const asked = later();
-    const told = later();
-    peer.sdk.onRequest(peer.client, 'elicitation/create', (_, extra) => {
-      const { signal } = extra.mcpReq ?? extra;
-      signal.addEventListener('abort', () => told.resolve());
-      asked.resolve();
-      return new Promise(() => {});
+}
+
+/** Servers that have one era alone, and not the one that this client looks for. */
+async function oneEra(sdk, where) {
+  const serving = (era) => Peer.connect(sdk, { ...where, args: [...where.args, '--era', era] });
+  if (where.mode === 'auto') {
+    return check('a server with sessions alone gets one', async () => {
+      const peer = await serving('legacy');
+      assert.equal(peer.revision, '2025-11-25');
+      assert.equal(await peer.text('echo', { text: 'hello' }), 'hello');
+      await peer.client.close();
     });
-    const rejected = rejection(peer.call('ask_permission', { path: 'a' }, { signal: abort.signal }));
-    await asked.promise;
-    abort.abort('enough');
-    await rejected;
-    // The server takes its question back.
-    await told.promise;
+  }
+  await check('a server of the other era says so', async () => {
+    const { code, message } = await rejection(serving(where.mode === 'legacy' ? 'modern' : 'legacy'));
+    assert.match(message, /2026-07-28/);
+    // A client that insists on the newest revision does not tell what it was answered.
+    if (where.mode === 'legacy') assert.equal(code, -32022);
   });
 }
 
-async function connections(sdk, url, peer) {
-  const cutter = await Cutter.before(url);
-  await check('cut twice: the call goes on, nothing is lost or repeated', async () => {
-    const cut = await Peer.connect(sdk, { url: cutter.url });
-    const progress = [];
-    const text = await cut.text('slow', { ms: 4_000, events: 40 }, {
-      onprogress: ({ progress: step }) => {
-        progress.push(step);
-        if (step === 3 || step === 20) cutter.cut();
-      },
-    });
-    assert.equal(text, 'done after 4000 ms and 40 events');
-    cut.arrived(40, progress);
-    await cut.client.close();
-  });
-  await check('cut: subscriptions go on', async () => {
-    const cut = await Peer.connect(sdk, { url: cutter.url });
-    await cut.client.subscribeResource({ uri: CPU });
-    await cut.until(() => cut.updates.length > 0);
-    cutter.cut();
-    const before = cut.updates.length;
-    await cut.until(() => cut.updates.length > before + 1);
-    await cut.client.close();
-  });
-  await check('cut while a question is open: its answer still counts', async () => {
-    const cut = await Peer.connect(sdk, { url: cutter.url });
-    let asked = 0;
-    sdk.onRequest(cut.client, 'elicitation/create', async () => {
-      asked += 1;
-      cutter.cut();
-      // An answer on a connection that is being lost would be lost with it.
-      await cutter.connected();
-      return { action: 'accept', content: { allow: true } };
-    });
-    assert.match(await cut.text('ask_permission', { path: 'a' }), /granted/);
-    assert.equal(asked, 1);
-    await cut.client.close();
-  });
-  await check('resume in another process, by the token', async () => {
-    const first = await Peer.connect(sdk, { url });
-    const { sessionId } = first.transport;
-    let token;
-    const seen = later();
-    const args = { ms: 2_000, events: 20 };
-    first.call('slow', args, {
-      onresumptiontoken: (newest) => (token = newest),
-      onprogress: ({ progress }) => {
-        if (progress === 4) seen.resolve();
-      },
-    }).catch(() => {});
-    await seen.promise;
-    // As if the process had ended: the session is not.
-    await first.transport.close();
-    const [cursor, last] = [token, first.progress.length];
-    const second = await Peer.connect(sdk, { url }, EVERYTHING, { sessionId });
-    const result = await second.call('slow', args, { resumptionToken: cursor });
-    assert.equal(textOf(result), 'done after 2000 ms and 20 events');
-    assert.deepEqual(second.progress.map(({ progress }) => progress), upTo(20).slice(last));
-    await second.client.close();
-  });
-  cutter.close();
-  await check('end the session', async () => {
-    await peer.transport.terminateSession();
-    assert.equal(peer.transport.sessionId, undefined);
-    await peer.client.close();
-  });
-}
-
-async function process_end(peer) {
+async function processEnd(peer) {
   await check('the server ends with its input', async () => {
     const ended = later();
     peer.transport._process.once('exit', (code, signal) => ended.resolve({ code, signal }));

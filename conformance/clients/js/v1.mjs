@@ -1,4 +1,4 @@
-// npm @modelcontextprotocol/sdk (the 1.x line).
+// npm @modelcontextprotocol/sdk (the 1.x line). It has the `initialize` handshake alone.
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
@@ -24,4 +24,10 @@ await scenario({
   onNotification: (client, method, take) => client.setNotificationHandler(NOTIFICATIONS[method], take),
   notFound: -32002,
   callTool: (client, params, options) => client.callTool(params, undefined, options),
+  allTools: async (client) => {
+    const first = await client.listTools();
+    const second = await client.listTools({ cursor: first.nextCursor });
+    return [...first.tools, ...second.tools];
+  },
+  listToolsSchema: [types.ListToolsResultSchema],
 });

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::lab::{median, targets_that_start};
 use crate::process::{Load, Pinning, RunningTarget, generate};
-use crate::scenario::{Mode, Target};
+use crate::scenario::{COUNTED, Target, Work};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -40,14 +40,14 @@ pub(crate) struct Options {
 
 #[derive(Serialize)]
 struct Counted {
-    mode: Mode,
+    work: Work,
     target: Target,
     /// The median of `runs`.
     instructions_per_request: f64,
     runs: Vec<f64>,
 }
 
-/// Counts every target in both modes and prints a table.
+/// Counts every target in every kind of work and prints a table.
 ///
 /// # Errors
 ///
@@ -68,27 +68,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "scenario", "target", "instructions/req", "spread", "to the first"
     )?;
     let mut figures: Vec<Counted> = Vec::new();
-    for mode in [Mode::Json, Mode::Sse] {
+    for work in COUNTED {
         let mut first = None;
         for &target in &targets {
             let mut runs = Vec::new();
             for repeat in 0..options.repeats {
                 let n = options.requests;
-                let once = count(target, mode, n, &scratch.file(target, mode, n, repeat))?;
-                let twice = count(target, mode, 2 * n, &scratch.file(target, mode, 2 * n, repeat))?;
+                let once = count(target, work, n, &scratch.file(target, work, n, repeat))?;
+                let twice = count(target, work, 2 * n, &scratch.file(target, work, 2 * n, repeat))?;
                 runs.push((twice as f64 - once as f64) / f64::from(n));
             }
             let middle = median(&runs);
             let spread =
                 runs.iter().copied().fold(f64::MIN, f64::max) - runs.iter().copied().fold(f64::MAX, f64::min);
             let ratio = middle / *first.get_or_insert(middle);
-            writeln!(
-                out,
-                "{:<12} {:<8} {middle:>16.0} {spread:>8.0} {ratio:>12.2}",
-                format!("{} echo", mode.name()),
-                target
-            )?;
-            figures.push(Counted { mode, target, instructions_per_request: middle, runs });
+            writeln!(out, "{:<12} {:<8} {middle:>16.0} {spread:>8.0} {ratio:>12.2}", work.name(), target)?;
+            figures.push(Counted { work, target, instructions_per_request: middle, runs });
         }
     }
     if let Some(path) = &options.json {
@@ -98,13 +93,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Instructions of one target's whole life, with `requests` requests in it.
-fn count(target: Target, mode: Mode, requests: u32, file: &Path) -> Result<u64> {
+fn count(target: Target, work: Work, requests: u32, file: &Path) -> Result<u64> {
     let mut out_file = OsString::from("--callgrind-out-file=");
     out_file.push(file);
     let under = ["valgrind".into(), "--quiet".into(), "--tool=callgrind".into(), out_file];
-    let running = RunningTarget::start(target, mode, Pinning::NONE, &under)?;
+    let running = RunningTarget::start(target, work, Pinning::NONE, &under)?;
     let load = Load {
-        mode,
+        work,
         connections: 1,
         requests: requests as usize,
         warm_up: 200,
@@ -142,8 +137,8 @@ impl Scratch {
         Ok(Self { directory, is_kept: keep.is_some() })
     }
 
-    fn file(&self, target: Target, mode: Mode, requests: u32, repeat: u32) -> PathBuf {
-        self.directory.join(format!("callgrind.out.{target}-{}-{requests}-{repeat}", mode.name()))
+    fn file(&self, target: Target, work: Work, requests: u32, repeat: u32) -> PathBuf {
+        self.directory.join(format!("callgrind.out.{target}-{}-{requests}-{repeat}", work.name()))
     }
 }
 

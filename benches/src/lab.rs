@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::generator::Measured;
 use crate::process::{Load, Pinning, RunningTarget, generate};
-use crate::scenario::{self, Mode, Scenario, Target};
+use crate::scenario::{self, Scenario, Target, Work};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     writeln!(
         out,
-        "{:<18} {:<8} {:>9} {:>11} {:>6} {:>9} {:>9} {:>9} {:>9}",
+        "{:<22} {:<8} {:>9} {:>11} {:>6} {:>9} {:>9} {:>9} {:>9}",
         "scenario", "target", "req/s", "CPU us/req", "busy", "p50 us", "p99 us", "x req/s", "x CPU"
     )?;
 
@@ -120,13 +120,13 @@ pub(crate) fn targets_that_start(wanted: &[Target]) -> Result<Vec<Target>> {
     let mut found = Vec::new();
     for &target in wanted {
         let load = Load {
-            mode: Mode::Json,
+            work: Work::Json,
             connections: 1,
             requests: 1,
             warm_up: 0,
             give_up: Duration::from_secs(10),
         };
-        let tried = RunningTarget::start(target, Mode::Json, Pinning::NONE, &[])
+        let tried = RunningTarget::start(target, Work::Json, Pinning::NONE, &[])
             .and_then(|running| generate(&running, load, Pinning::NONE));
         match tried {
             Ok(_) => found.push(target),
@@ -151,13 +151,13 @@ pub(crate) fn median(figures: &[f64]) -> f64 {
 fn measure(scenario: Scenario, target: Target, requests: u32, pinning: Pinning) -> Result<Measured> {
     let requests = requests as usize;
     let load = Load {
-        mode: scenario.mode,
+        work: scenario.work,
         connections: scenario.connections,
         requests,
         warm_up: requests / 10,
         give_up: Duration::from_secs(120),
     };
-    let running = RunningTarget::start(target, scenario.mode, pinning, &[])?;
+    let running = RunningTarget::start(target, scenario.work, pinning, &[])?;
     let measured = generate(&running, load, pinning)
         .map_err(|error| format!("{scenario} against {target} failed: {error}"))?;
     running.stop()?;
@@ -203,7 +203,7 @@ impl Line {
     fn print(&self, out: &mut impl std::io::Write) -> Result<()> {
         writeln!(
             out,
-            "{:<18} {:<8} {:>9.0} {:>11.2} {:>5.0}% {:>9.1} {:>9.1} {:>9.2} {:>9.2}",
+            "{:<22} {:<8} {:>9.0} {:>11.2} {:>5.0}% {:>9.1} {:>9.1} {:>9.2} {:>9.2}",
             self.scenario.to_string(),
             self.target.name(),
             self.requests_per_second,

@@ -22,30 +22,48 @@ pub(crate) enum Target {
     Us,
 }
 
-/// How a target answers `tools/call`.
+/// What is asked of a target, and how it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// One JSON body
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Work {
+    /// A call in a session, answered by one JSON body
     Json,
-    /// An event stream: a priming event, then the response
+    /// A call in a session, answered by an event stream: a priming event, then the response
     Sse,
+    /// A call without a session, answered by one JSON body
+    ModernJson,
+    /// A call without a session, answered by an event stream
+    ModernSse,
+    /// A call without a session whose tool asks the user: two requests, the second with the answer
+    Rounds,
+    /// A change that is told to every listening stream; what is counted are the messages that arrived
+    Listen,
 }
 
 /// One line of the table, for each target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Scenario {
-    pub(crate) mode: Mode,
+    pub(crate) work: Work,
     pub(crate) connections: usize,
 }
 
 /// Everything the lab measures by default: one connection shows latency, 32 show throughput.
-pub(crate) const ALL: [Scenario; 4] = [
-    Scenario { mode: Mode::Json, connections: 1 },
-    Scenario { mode: Mode::Json, connections: 32 },
-    Scenario { mode: Mode::Sse, connections: 1 },
-    Scenario { mode: Mode::Sse, connections: 32 },
+pub(crate) const ALL: [Scenario; 10] = [
+    Scenario { work: Work::Json, connections: 1 },
+    Scenario { work: Work::Json, connections: 32 },
+    Scenario { work: Work::Sse, connections: 1 },
+    Scenario { work: Work::Sse, connections: 32 },
+    Scenario { work: Work::ModernJson, connections: 1 },
+    Scenario { work: Work::ModernJson, connections: 32 },
+    Scenario { work: Work::ModernSse, connections: 32 },
+    Scenario { work: Work::Rounds, connections: 1 },
+    Scenario { work: Work::Rounds, connections: 32 },
+    Scenario { work: Work::Listen, connections: 1_000 },
 ];
+
+/// What instructions and system calls are counted of: everything that has one connection.
+pub(crate) const COUNTED: [Work; 5] =
+    [Work::Json, Work::Sse, Work::ModernJson, Work::ModernSse, Work::Rounds];
 
 impl Target {
     /// The name used on the command line and in tables.
@@ -57,23 +75,32 @@ impl Target {
     }
 }
 
-impl Mode {
+impl Work {
     /// The name used on the command line and in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Sse => "sse",
+            Self::ModernJson => "modern-json",
+            Self::ModernSse => "modern-sse",
+            Self::Rounds => "rounds",
+            Self::Listen => "listen",
         }
     }
 
-    /// The media type of an answer in this mode.
+    /// Whether the answer is an event stream, and not one JSON body.
+    pub(crate) fn is_stream(self) -> bool {
+        matches!(self, Self::Sse | Self::ModernSse | Self::Listen)
+    }
+
+    /// The media type of an answer.
     pub(crate) fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Sse => "text/event-stream",
-        }
+        if self.is_stream() { EVENT_STREAM } else { JSON }
     }
 }
+
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,6 +110,6 @@ impl fmt::Display for Target {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} echo, {} conn", self.mode.name(), self.connections)
+        write!(f, "{}, {} conn", self.work.name(), self.connections)
     }
 }

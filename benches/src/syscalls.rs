@@ -16,7 +16,7 @@ use clap::Args;
 use crate::Result;
 use crate::lab::targets_that_start;
 use crate::process::{Load, Pinning, RunningTarget, generate};
-use crate::scenario::{Mode, Target};
+use crate::scenario::{COUNTED, Target, Work};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -37,7 +37,7 @@ struct Calls {
     others: u64,
 }
 
-/// Counts every target in both modes and prints a table.
+/// Counts every target in every kind of work and prints a table.
 ///
 /// # Errors
 ///
@@ -59,16 +59,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         "{:<12} {:<8} {:>10} {:>10} {:>10} {:>10}   per request",
         "scenario", "target", "writes", "reads", "waits", "others"
     )?;
-    for mode in [Mode::Json, Mode::Sse] {
+    for work in COUNTED {
         for &target in &targets {
             let n = options.requests;
-            let once = count(target, mode, n, &file)?;
-            let twice = count(target, mode, 2 * n, &file)?;
+            let once = count(target, work, n, &file)?;
+            let twice = count(target, work, 2 * n, &file)?;
             let per_request = |twice: u64, once: u64| (twice as f64 - once as f64) / f64::from(n);
             writeln!(
                 out,
                 "{:<12} {:<8} {:>10.3} {:>10.3} {:>10.3} {:>10.3}",
-                format!("{} echo", mode.name()),
+                work.name(),
                 target,
                 per_request(twice.writes, once.writes),
                 per_request(twice.reads, once.reads),
@@ -80,13 +80,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn count(target: Target, mode: Mode, requests: u32, file: &Path) -> Result<Calls> {
+fn count(target: Target, work: Work, requests: u32, file: &Path) -> Result<Calls> {
     let under: Vec<OsString> =
         ["strace".into(), "-f".into(), "-qq".into(), "-c".into(), "-o".into(), file.as_os_str().to_owned()]
             .into();
-    let running = RunningTarget::start(target, mode, Pinning::NONE, &under)?;
+    let running = RunningTarget::start(target, work, Pinning::NONE, &under)?;
     let load = Load {
-        mode,
+        work,
         connections: 1,
         requests: requests as usize,
         warm_up: 100,

@@ -10,16 +10,16 @@ use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
 use crate::Result;
-use crate::scenario::{Mode, Target};
+use crate::scenario::{Target, Work};
 use crate::{floor, us};
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Which server to run
     target: Target,
-    /// How it answers a call
+    /// What will be asked of it
     #[arg(long, default_value = "json")]
-    mode: Mode,
+    work: Work,
     /// Loopback address to listen on
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -41,12 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
         let closed = input_closed();
-        let serve = async {
-            match options.target {
-                Target::Floor => floor::serve(listener, options.mode).await,
-                Target::Us => us::serve(listener, options.mode).await,
-            }
-        };
+        let serve = serve(options.target, listener, options.work);
         let mut out = std::io::stdout();
         writeln!(out, "{address}")?;
         out.flush()?;
@@ -55,6 +50,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             () = closed => Ok(()),
         }
     })
+}
+
+/// Serves until dropped.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub(crate) async fn serve(target: Target, listener: TcpListener, work: Work) -> Result<()> {
+    match target {
+        Target::Floor => floor::serve(listener, work).await,
+        Target::Us => us::serve(listener, work).await,
+    }
 }
 
 /// Resolves when the pipe on standard input is closed, so that a target never outlives the lab that

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::generator::Measured;
-use crate::scenario::{Mode, Target};
+use crate::scenario::{Target, Work};
 
 /// Whether the two children are pinned to a core each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct RunningTarget {
 /// What one run of the generator does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
-    pub(crate) mode: Mode,
+    pub(crate) work: Work,
     pub(crate) connections: usize,
     pub(crate) requests: usize,
     pub(crate) warm_up: usize,
@@ -67,10 +67,10 @@ impl RunningTarget {
     /// # Errors
     ///
     /// When it cannot be started or says no address.
-    pub(crate) fn start(target: Target, mode: Mode, pinning: Pinning, under: &[OsString]) -> Result<Self> {
+    pub(crate) fn start(target: Target, work: Work, pinning: Pinning, under: &[OsString]) -> Result<Self> {
         let mut words = pinning.wrap(TARGET_CORE);
         words.extend_from_slice(under);
-        let own = ["target", target.name(), "--mode", mode.name(), "--listen", "127.0.0.1:0"];
+        let own = ["target", target.name(), "--work", work.name(), "--listen", "127.0.0.1:0"];
         let mut child = Ended::spawn(words, &own)?;
 
         let out = child.0.stdout.take().ok_or("a target's output is not piped")?;
@@ -114,7 +114,7 @@ pub(crate) fn generate(target: &RunningTarget, load: Load, pinning: Pinning) -> 
     let own = [
         "generate".to_owned(),
         format!("--address={}", target.address),
-        format!("--mode={}", load.mode.name()),
+        format!("--work={}", load.work.name()),
         format!("--connections={}", load.connections),
         format!("--requests={}", load.requests),
         format!("--warm-up={}", load.warm_up),

@@ -1,0 +1,148 @@
+//! One keep-alive connection, and what comes back over it.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::Result;
+use crate::echo::{MAX_BODY, PATH};
+use crate::scenario::{EVENT_STREAM, JSON};
+
+/// A connection, with the headers that each of its requests has.
+pub(super) struct Wire {
+    http: SendRequest<Full<Bytes>>,
+    headers: HeaderMap,
+}
+
+impl Wire {
+    pub(super) async fn connect(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (http, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Ends when `http` is dropped; a failure shows in the request that it breaks.
+        tokio::spawn(connection);
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::try_from(address.to_string())?);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        Ok(Self { http, headers })
+    }
+
+    /// Sends a header with every request from now on.
+    pub(super) fn keep_header(&mut self, name: &'static str, value: HeaderValue) {
+        self.headers.insert(HeaderName::from_static(name), value);
+    }
+
+    /// Waits until a request can be sent, so that it is not part of what is measured.
+    pub(super) async fn ready(&mut self) -> Result<()> {
+        Ok(self.http.ready().await?)
+    }
+
+    pub(super) async fn post(&mut self, body: impl Into<Bytes>) -> Result<Response<Incoming>> {
+        self.send(Method::POST, body.into()).await
+    }
+
+    pub(super) async fn send(&mut self, method: Method, body: Bytes) -> Result<Response<Incoming>> {
+        self.http.ready().await?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = hyper::Uri::from_static(PATH);
+        *request.headers_mut() = self.headers.clone();
+        Ok(self.http.send_request(request).await?)
+    }
+}
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) is_stream: bool,
+    body: Bytes,
+}
+
+impl Answer {
+    /// The only message of the answer.
+    pub(super) fn message(&self) -> Result<Cow<'_, str>> {
+        let text = std::str::from_utf8(&self.body)?;
+        if self.is_stream { response_event(text) } else { Ok(text.into()) }
+    }
+}
+
+/// Reads a successful answer to the end.
+pub(super) async fn read(response: Response<Incoming>) -> Result<Answer> {
+    let status = response.status();
+    let is_stream = is_stream(&response);
+    let content_type = response.headers().get(CONTENT_TYPE).cloned();
+    let body = Limited::new(response.into_body(), MAX_BODY).collect().await?.to_bytes();
+    if status != StatusCode::OK {
+        return Err(
+            format!("a request was answered with {status}: {}", String::from_utf8_lossy(&body)).into()
+        );
+    }
+    let is_stream = is_stream.ok_or_else(|| format!("an answer has the content type {content_type:?}"))?;
+    Ok(Answer { is_stream, body })
+}
+
+/// Whether the answer is an event stream (or one JSON body); nothing when it is neither.
+pub(super) fn is_stream(response: &Response<Incoming>) -> Option<bool> {
+    let content_type = response.headers().get(CONTENT_TYPE)?.as_bytes();
+    if content_type.starts_with(JSON.as_bytes()) {
+        Some(false)
+    } else {
+        content_type.starts_with(EVENT_STREAM.as_bytes()).then_some(true)
+    }
+}
+
+/// The data of the only event that has any. Events without data (priming) and comments (keep-alive)
+/// are skipped; two messages, or none, are not an echo.
+fn response_event(stream: &str) -> Result<Cow<'_, str>> {
+    let mut message = None;
+    let mut data: Option<Cow<'_, str>> = None;
+    for line in stream.lines() {
+        if let Some(value) = line.strip_prefix("data:") {
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match &mut data {
+                None => data = Some(value.into()),
+                Some(data) => {
+                    data.to_mut().push('\n');
+                    data.to_mut().push_str(value);
+                }
+            }
+        } else if line.is_empty()
+            && let Some(data) = data.take().filter(|data| !data.is_empty())
+            && message.replace(data).is_some()
+        {
+            return Err(format!("more than one message came back: {stream:?}").into());
+        }
+    }
+    message.ok_or_else(|| format!("no message came back: {stream:?}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_is_found_behind_priming_and_comments() {
+        let stream = ": hello\nid: 0\nretry: 1000\ndata:\n\n: keep-alive\nid: 1\ndata: {\"id\":1}\n\n";
+        assert_eq!(response_event(stream).unwrap(), "{\"id\":1}");
+    }
+
+    #[test]
+    fn data_lines_are_joined() {
+        assert_eq!(response_event("data: {\r\ndata:}\r\n\r\n").unwrap(), "{\n}");
+    }
+
+    #[test]
+    fn none_two_or_half_a_message_is_an_error() {
+        for stream in ["", "data:\n\n", "data: 1\n\ndata: 2\n\n", "data: 1\n"] {
+            response_event(stream).unwrap_err();
+        }
+    }
+}

@@ -203,7 +203,8 @@ impl Context {
         Log { cx: self, params }
     }
 
-    /// Sends a notification of your own about this call.
+    /// Sends a notification of your own about this call. One of MCP's goes out where there is a session alone: in the revision
+    /// without, a client gets only those that it asked for, and this is counted as undeliverable.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use http::StatusCode;
 use throughline_proto::http::status_of;
 use throughline_proto::jsonrpc::{ErrorCode, ErrorObject, Raw, Request, RequestId};
-use throughline_proto::model::{Answer, LoggingLevel};
+use throughline_proto::model::{Answer, LoggingLevel, Method};
 use throughline_proto::revision::Revision;
 use throughline_proto::session::{AskNo, CallNo};
 
@@ -227,6 +227,14 @@ impl Channel for ModernExchange {
         note: Note<'_>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Result<(), CallOver>> {
+        // What a client did not ask for it must not get, and it asks for MCP's own notifications in its request, or by listening
+        // (https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions#opening-a-stream).
+        if let Note::Custom { method, .. } = note
+            && Method::parse(method).is_some()
+        {
+            self.tally().notifications_undeliverable.add_one();
+            return Poll::Ready(Ok(()));
+        }
         match self.upgrade() {
             Some(outlet) => outlet.poll_send(|out| write_note(out, note), cx),
             // The client accepts nothing but the answer.

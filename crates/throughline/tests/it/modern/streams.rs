@@ -55,6 +55,25 @@ async fn logs_come_only_where_asked_for_and_from_that_level_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_notification_of_mcp_that_nobody_asked_for_is_not_sent_by_hand_either() {
+    let server = Server::new("it", "1").tool(tool("notify", |cx: Context| async move {
+        for method in
+            ["notifications/tools/list_changed", "notifications/message", "it/own", "notifications/progress"]
+        {
+            cx.notify(method, &json!({ "own": true })).await?;
+        }
+        Ok::<_, throughline::Error>("done")
+    }));
+    let endpoint = StreamableHttp::new(server);
+    let wire = Wire::new(&endpoint);
+    let events = wire.post_modern(tool_call(1, "notify", json!({}))).send().await.events().all().await;
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0].message["method"], "it/own");
+    assert_eq!(text(&events[1].message), "done");
+    assert_eq!(endpoint.counters().notifications_undeliverable, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_takes_one_form_gets_that_form() {
     let endpoint = StreamableHttp::new(kit::server(&Gate::new()));
     let wire = Wire::new(&endpoint);

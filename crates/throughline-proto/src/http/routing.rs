@@ -32,15 +32,10 @@ pub fn is_modern_request(method: &str, meta: &MetaOutline<'_>, headers: &HeaderM
             && headers.get_all(&MCP_PROTOCOL_VERSION).iter().any(names_modern))
 }
 
-/// What the `Mcp-Name` header of a request must repeat: `params.name` of `tools/call` and `prompts/get`, `params.uri` of
-/// `resources/read`. `None` for other methods, and when the body has no such text, which its reader will refuse.
+/// What the `Mcp-Name` header of a request must repeat: its [target](Method::target). `None` for other methods, and when the body has no such text, which its reader will refuse.
 #[must_use]
 pub fn routing_name<'a>(method: &str, params: &Outline<'a>) -> Option<Cow<'a, str>> {
-    match Method::parse(method)? {
-        Method::CallTool | Method::GetPrompt => params.name.and_then(jsonrpc::text),
-        Method::ReadResource => params.uri.and_then(jsonrpc::text),
-        _ => None,
-    }
+    Method::parse(method)?.target(params).and_then(jsonrpc::text)
 }
 
 /// Checks that the headers of a request of the modern era say what its body says: `MCP-Protocol-Version` the `version` in

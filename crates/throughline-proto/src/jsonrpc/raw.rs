@@ -5,6 +5,7 @@ use bytestring::ByteString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
+use super::id::text_of;
 use super::str::slice_of;
 use super::{Part, Str};
 
@@ -100,6 +101,12 @@ impl Raw {
     /// `part` as text of its own: without a copy when it borrows from `self`, else with one.
     pub fn str_of(&self, part: &str) -> Str {
         Str::slice_of(&self.0, part)
+    }
+
+    /// The text that the JSON string `part` says, without a copy when it borrows from `self` and has no escapes; `None` when it
+    /// is no string.
+    pub fn text_of(&self, part: Part<'_>) -> Option<Str> {
+        text_of(&self.0, part)
     }
 
     pub(crate) fn slice_of(owner: &ByteString, part: Part<'_>) -> Raw {

@@ -128,6 +128,14 @@ impl Answer {
             _ => return None,
         })
     }
+
+    /// Has nobody keep the result, whatever it says: what came of answers is none to the same request without them; see
+    /// [the cache key](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching#cache-key).
+    pub fn keep_from_caches(&mut self) {
+        if let Some((ttl_ms, scope)) = self.cache_mut() {
+            (*ttl_ms, *scope) = (Some(0), Some(CacheScope::Private));
+        }
+    }
 }
 
 fn empty_object<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {

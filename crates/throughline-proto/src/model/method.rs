@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::jsonrpc::{Outline, Part};
+
 macro_rules! methods {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// A method that some revision knows. Which revision knows which one, and from whom, is asked of
@@ -107,10 +109,23 @@ methods! {
 
 impl Method {
     /// Whether its handler may ask the client something: `tools/call`, `prompts/get` and `resources/read`, the ones that
-    /// every era can answer with a question.
+    /// every era can answer with a question; see
+    /// [supported requests](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/mrtr#supported-requests).
     #[must_use]
     pub const fn may_ask(self) -> bool {
         matches!(self, Method::CallTool | Method::GetPrompt | Method::ReadResource)
+    }
+
+    /// The member of the params that says which tool, prompt or resource is meant: `name` of `tools/call` and `prompts/get`,
+    /// `uri` of `resources/read`. `None` for other methods, and when it is not there. Whoever runs a request and whoever
+    /// compares it with its headers ask here, so that they never mean two things.
+    #[must_use]
+    pub fn target<'a>(self, params: &Outline<'a>) -> Option<Part<'a>> {
+        match self {
+            Method::CallTool | Method::GetPrompt => params.name,
+            Method::ReadResource => params.uri,
+            _ => None,
+        }
     }
 }
 

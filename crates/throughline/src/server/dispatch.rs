@@ -8,8 +8,9 @@ use std::task::Poll;
 
 use http::HeaderMap;
 use throughline_proto::jsonrpc::{
-    self, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request, RequestId, Str,
+    self, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request, RequestId,
 };
+use throughline_proto::model::Method;
 use throughline_proto::session::{Begin, Effect, Session, StreamNo};
 use throughline_proto::stateless::TraceContext;
 
@@ -191,29 +192,14 @@ pub(crate) fn to_call(request: &Request, outline: &Outline<'_>) -> Call {
     let params = request.params.clone().unwrap_or_else(Raw::empty_object);
     Call {
         method: request.method.clone(),
-        target: target_of(&request.method, outline).and_then(|part| text_of(&params, part)),
+        target: target_of(&request.method, outline).and_then(|part| params.text_of(part)),
         arguments: outline.arguments.map(|part| params.slice(part)),
-        cursor: outline.cursor.and_then(|part| text_of(&params, part)),
+        cursor: outline.cursor.and_then(|part| params.text_of(part)),
         params,
     }
 }
 
-/// What says which tool, prompt or resource is meant: one member for each method, the one that the `Mcp-Name` header repeats
-/// ([`routing_name`](throughline_proto::http::routing_name)). A method that is not MCP's may have either.
+/// What says which tool, prompt or resource is meant. A method that is not MCP's may say it in either member.
 fn target_of<'a>(method: &str, outline: &Outline<'a>) -> Option<jsonrpc::Part<'a>> {
-    match method {
-        "tools/call" | "prompts/get" => outline.name,
-        "resources/read" => outline.uri,
-        _ => outline.name.or(outline.uri),
-    }
-}
-
-/// A JSON text of the parameters; `None` when it is no text.
-fn text_of(params: &Raw, part: jsonrpc::Part<'_>) -> Option<Str> {
-    let text = part.get();
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        return serde_json::from_str::<String>(text).ok().map(Str::from);
-    }
-    Some(params.str_of(inner))
+    Method::parse(method).map_or_else(|| outline.name.or(outline.uri), |method| method.target(outline))
 }

@@ -227,17 +227,12 @@ fn admit(
     call: &Call,
     caller: &Caller,
     headers: Option<&HeaderMap>,
-) -> Result<Answer, McpError> {
-    let admitted = catch_unwind(AssertUnwindSafe(|| handler.admit(call, caller, headers)));
-    match admitted {
-        Ok(Ok(())) => Ok(Answer::Empty),
-        Ok(Err(error)) => Err(error),
-        Err(_) => {
-            exchange.tally().panics.add_one();
-            tracing::error!(method = %call.method, "a handler panicked when it was asked whether a call may run");
-            Err(McpError::internal(PANICKED))
-        }
-    }
+) -> Result<(), McpError> {
+    catch_unwind(AssertUnwindSafe(|| handler.admit(call, caller, headers))).unwrap_or_else(|_| {
+        exchange.tally().panics.add_one();
+        tracing::error!(method = %call.method, "a handler panicked when it was asked whether a call may run");
+        Err(McpError::internal(PANICKED))
+    })
 }
 
 /// The only call of its exchange.

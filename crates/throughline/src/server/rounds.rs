@@ -15,7 +15,7 @@ use std::task::{self, Poll, Waker};
 use bytes::BytesMut;
 use throughline_proto::http::{Refusal, RefusalKind};
 use throughline_proto::jsonrpc::{self, Outline, Part, Raw, Request, Str};
-use throughline_proto::model::{Answer, CacheScope, InputRequest, InputRequiredResult, ServerRequest};
+use throughline_proto::model::{Answer, InputRequest, InputRequiredResult, Method, ServerRequest};
 use throughline_proto::session::{self, AskNo};
 use throughline_proto::stateless::{self, AskRefused, Binding, KeyRing, Rounds};
 
@@ -37,14 +37,6 @@ pub(crate) struct Asking {
     /// It brought answers or a state along.
     is_retry: bool,
     state: Mutex<State>,
-}
-
-/// What came of answers is no answer to the same request without them: nobody may serve it from a cache, whatever the handler
-/// says ([cache key](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching#cache-key)).
-fn keep_from_caches(answer: &mut Answer) {
-    if let Some((ttl_ms, scope)) = answer.cache_mut() {
-        (*ttl_ms, *scope) = (Some(0), Some(CacheScope::Private));
-    }
 }
 
 /// The parts of a call that its state belongs to.
@@ -224,7 +216,7 @@ impl Asking {
         if self.is_retry
             && let Ok(answer) = &mut outcome
         {
-            keep_from_caches(answer);
+            answer.keep_from_caches();
         }
         let Ok(Answer::InputRequired(asks)) = outcome else { return outcome };
         if !self.call.may_ask() {
@@ -318,9 +310,8 @@ impl Bound {
         Self { method: call.method.clone(), target: call.target.clone(), arguments: call.arguments.clone() }
     }
 
-    /// <https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/mrtr#supported-requests>
     fn may_ask(&self) -> bool {
-        matches!(&*self.method, "tools/call" | "prompts/get" | "resources/read")
+        Method::parse(&self.method).is_some_and(Method::may_ask)
     }
 
     fn binding(&self, caller: &Caller) -> Binding {

@@ -255,7 +255,7 @@ impl EventStore for Moody {
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
                 }
-                store.append(&at, epoch, Append { events: &events, written, ends }).await
+                store.append(&at, epoch, Append { events: &events, written, ends, note: None }).await
             });
         }
         self.store.append(at, epoch, batch)

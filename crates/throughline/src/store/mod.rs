@@ -16,16 +16,20 @@ mod error;
 pub mod laws;
 mod limits;
 mod memory;
+mod sessions;
 mod soon;
 mod watch;
 
 use std::time::Instant;
+
+use bytes::Bytes;
 
 pub use throughline_proto::log::{Dropped, Event, Events, Page, ReadBudget, SessionId};
 
 pub use self::error::{AppendError, BoxError, ReadError};
 pub use self::limits::{Limits, Usage};
 pub use self::memory::MemoryStore;
+pub use self::sessions::{KeptSession, KeptStream, SessionStore};
 pub use self::soon::Soon;
 pub use self::watch::{Bell, Watch};
 
@@ -53,6 +57,9 @@ pub struct Append<'a> {
     pub written: u64,
     /// Whether the stream ends with this batch.
     pub ends: bool,
+    /// What the stream is for, in the words of its writer. A store that keeps [sessions](EventStore::sessions) keeps the
+    /// first one of a stream until the stream ends, and gives it back in [`KeptStream::note`]; another ignores it.
+    pub note: Option<&'a Bytes>,
 }
 
 /// Keeps the events of sessions and wakes their readers.
@@ -80,8 +87,9 @@ pub struct Append<'a> {
 /// 7. *Ending.* An ended stream says so to its readers and refuses new events with [`AppendError::Ended`].
 /// 8. *Fenced.* Once a session was written with an epoch, a writer with an older one is refused with
 ///    [`AppendError::Fenced`].
-/// 9. *Forgetting.* [`forget`](Self::forget) removes all events of a session, wakes its watchers, and what a late writer
-///    still appends is refused with [`AppendError::Ended`] and starts nothing. [`release`](Self::release) keeps them.
+/// 9. *Forgetting.* [`forget`](Self::forget) removes all events of a session and its record, wakes its watchers, and what a
+///    late writer still appends is refused with [`AppendError::Ended`] and starts nothing. [`release`](Self::release) keeps
+///    them.
 ///
 /// How many streams run at a time, and how many sessions there are, is bounded by the callers: the front door
 /// admits 64 requests in flight per session and 10,000 sessions.
@@ -146,9 +154,10 @@ pub trait EventStore: Send + Sync + 'static {
         let _ = now;
     }
 
-    /// Whether what it holds survives the end of this process. Then a shutdown releases sessions, else it ends them.
-    fn outlives_process(&self) -> bool {
-        false
+    /// Where sessions are kept beside their events, so that they live on after a restart. A shutdown releases the
+    /// sessions of such a store, and ends those of any other. `None` unless the store says otherwise.
+    fn sessions(&self) -> Option<&dyn SessionStore> {
+        None
     }
 
     /// The budgets this store keeps.

@@ -7,7 +7,7 @@ use super::{Histogram, Metrics};
 use crate::runtime;
 use crate::store::{
     Append, AppendError, BoxError, Dropped, Epoch, EventStore, Limits, Page, ReadBudget, ReadError,
-    SessionId, Soon, StreamKey, Usage, Watch,
+    SessionId, SessionStore, Soon, StreamKey, Usage, Watch,
 };
 
 /// Measures appends and reads; everything else goes through.
@@ -80,8 +80,8 @@ impl EventStore for Measured {
         self.store.sweep(now);
     }
 
-    fn outlives_process(&self) -> bool {
-        self.store.outlives_process()
+    fn sessions(&self) -> Option<&dyn SessionStore> {
+        self.store.sessions()
     }
 
     fn limits(&self) -> Limits {

@@ -520,7 +520,7 @@ impl Stream {
     }
 
     fn store_events(self: &Arc<Self>, mut state: MutexGuard<'_, State>, events: &[Event]) {
-        let batch = Append { events, written: state.written, ends: state.is_whole() };
+        let batch = Append { events, written: state.written, ends: state.is_whole(), note: None };
         match self.store.append(&self.key, self.epoch, batch) {
             Soon::Now(Ok(())) => state.known = true,
             Soon::Now(Err(error)) => self.store_failed(state, events.to_vec(), &error),
@@ -557,7 +557,7 @@ impl Stream {
 
     /// Everything was handed to a connection: the store may drop this stream before others.
     fn mark_written(&self, head: u64) {
-        let mark = Append { events: &[], written: head, ends: true };
+        let mark = Append { events: &[], written: head, ends: true, ..Append::default() };
         match self.store.append(&self.key, self.epoch, mark) {
             Soon::Now(_) => {}
             // Only a hint: nothing waits for it.

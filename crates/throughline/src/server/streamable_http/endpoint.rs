@@ -331,7 +331,7 @@ impl Endpoint {
             return;
         }
         self.tally.sessions_closed.add_one();
-        let outlives = why == Closed::Shutdown && self.store.outlives_process();
+        let outlives = why == Closed::Shutdown && self.store.sessions().is_some();
         let done = if outlives { self.store.release(&live.id) } else { self.store.forget(&live.id) };
         let report = |result: Result<(), crate::store::BoxError>| {
             if let Err(error) = result {

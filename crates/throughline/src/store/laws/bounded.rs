@@ -38,7 +38,12 @@ async fn budgets_hold<S: EventStore>(make: &impl AsyncFn(Limits) -> S) {
         let (session, round) = (sessions[(turn % 4) as usize], turn / 4);
         let (at, seq) = (key(session, round / 4), round % 4 * 2 + 1);
         let ends = round % 8 == 3;
-        let batch = Append { events: &events(&at, seq..=seq + 1), written: seq * (turn % 2), ends };
+        let batch = Append {
+            events: &events(&at, seq..=seq + 1),
+            written: seq * (turn % 2),
+            ends,
+            ..Append::default()
+        };
         ok(store.append(&at, Epoch(1), batch).await, "6 (bounded)", "an append");
         match known.iter_mut().find(|(known, _)| *known == at) {
             Some((_, head)) => *head = seq + 1,
@@ -85,7 +90,7 @@ async fn streams_drop_in_order<S: EventStore>(make: &impl AsyncFn(Limits) -> S) 
     // 1 R, 2 n | 3 n, 4 R, 5 n, 6 n; written through 2.
     let all: Vec<_> = (1..=6).map(|seq| Event { keep: seq % 3 == 1, ..event(&at, seq) }).collect();
     for (seq, left) in [(5, vec![1, 3, 4, 5]), (6, vec![3, 4, 5, 6])] {
-        let batch = Append { events: &all[..seq], written: 2, ends: false };
+        let batch = Append { events: &all[..seq], written: 2, ends: false, ..Append::default() };
         ok(store.append(&at, Epoch(1), batch).await, "6 (bounded)", "an append");
         let seqs: Vec<_> = held(&store, &at).await.0.iter().map(|event| event.seq).collect();
         assert_eq!(
@@ -167,7 +172,8 @@ async fn written_events_go_first<S: EventStore>(make: &impl AsyncFn(Limits) -> S
             let store = make(limits.clone()).await;
             let written = key(sessions[order[0]], order[0] as u64);
             let unwritten = key(sessions[order[1]], order[1] as u64);
-            let batch = Append { events: &events(&written, 1..=2), written: 2, ends: false };
+            let batch =
+                Append { events: &events(&written, 1..=2), written: 2, ends: false, ..Append::default() };
             ok(store.append(&written, Epoch(1), batch).await, "6 (bounded)", "an append");
             append(&store, &unwritten, 1..=2).await;
             append(&store, &unwritten, 3..=3).await;
@@ -192,7 +198,7 @@ async fn results_outlast_replayable_events<S: EventStore>(make: &impl AsyncFn(Li
         ok(store.end(&result, Epoch(1)).await, "6 (bounded)", "ending");
         // Responses too: whether an event is kept counts within a stream, and among running ones.
         let all: Vec<_> = (1..=3).map(|seq| Event { keep: seq == 2, ..event(&replayable, seq) }).collect();
-        let batch = Append { events: &all, written: 3, ends: false };
+        let batch = Append { events: &all, written: 3, ends: false, ..Append::default() };
         ok(store.append(&replayable, Epoch(1), batch).await, "6 (bounded)", "an append");
         append(&store, &running, 1..=1).await;
         for (seq, left) in [(2, 2), (3, 1), (4, 0)] {

@@ -229,7 +229,13 @@ pub async fn honest<S: EventStore>(make: &impl AsyncFn(Limits) -> S) {
     for seq in 1..=10 {
         let event = Event { keep: seq % 4 == 2, ..event(&holed, seq) };
         ok(
-            store.append(&holed, Epoch(1), Append { events: &[event], written: seq - 1, ends: false }).await,
+            store
+                .append(
+                    &holed,
+                    Epoch(1),
+                    Append { events: &[event], written: seq - 1, ends: false, ..Append::default() },
+                )
+                .await,
             "4 (honest)",
             "an append",
         );
@@ -286,7 +292,13 @@ pub async fn waking<S: EventStore>(make: &impl AsyncFn(Limits) -> S) {
     let last = key("law-5", 2);
     let witness = Witness::new(store.watch(&last));
     ok(
-        store.append(&last, Epoch(1), Append { events: &events(&last, 1..=1), written: 0, ends: true }).await,
+        store
+            .append(
+                &last,
+                Epoch(1),
+                Append { events: &events(&last, 1..=1), written: 0, ends: true, ..Append::default() },
+            )
+            .await,
         "5 (waking)",
         "an append that ends the stream",
     );
@@ -333,7 +345,7 @@ pub async fn ending<S: EventStore>(make: &impl AsyncFn(Limits) -> S) {
 
     // In one batch with the last events, and without any event.
     let (batch, empty) = (key("law-7", 2), key("law-7", 3));
-    let last = Append { events: &events(&batch, 1..=3), written: 0, ends: true };
+    let last = Append { events: &events(&batch, 1..=3), written: 0, ends: true, ..Append::default() };
     ok(store.append(&batch, Epoch(1), last).await, "7 (ending)", "a batch that ends the stream");
     ok(store.append(&batch, Epoch(1), last).await, "7 (ending)", "the same batch again");
     ok(store.end(&empty, Epoch(1)).await, "7 (ending)", "ending a stream without events");

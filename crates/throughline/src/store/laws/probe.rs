@@ -195,7 +195,7 @@ impl Witness {
 
 pub(super) const ALL: ReadBudget = ReadBudget { events: usize::MAX, bytes: usize::MAX };
 
-pub(super) const NOTHING: Append<'static> = Append { events: &[], written: 0, ends: false };
+pub(super) const NOTHING: Append<'static> = Append { events: &[], written: 0, ends: false, note: None };
 
 /// What an event of [`event`] costs: `data: `, 32 characters, two line ends.
 pub(super) const COST: usize = 6 + 32 + 2 + Event::OVERHEAD;

@@ -32,7 +32,7 @@ use super::{
 /// let store = MemoryStore::new(Limits::default());
 /// let at = StreamKey { session: "1868a90c".into(), stream: 1 };
 /// let event = Event { seq: 1, keep: true, frame: "data: {}\n\n".into() };
-/// store.append(&at, Epoch(1), Append { events: &[event.clone()], written: 0, ends: true }).await?;
+/// store.append(&at, Epoch(1), Append { events: &[event.clone()], ends: true, ..Append::default() }).await?;
 ///
 /// let page = store.read(&at, 0, ReadBudget::default()).await?;
 /// assert_eq!(*page.events, [event]);

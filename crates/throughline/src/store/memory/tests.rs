@@ -31,7 +31,7 @@ fn at_hand<T>(soon: Soon<T>) -> T {
 }
 
 fn append(store: &MemoryStore, at: &StreamKey, events: &[Event], written: u64, ends: bool) {
-    at_hand(store.append(at, Epoch(1), Append { events, written, ends })).unwrap();
+    at_hand(store.append(at, Epoch(1), Append { events, written, ends, note: None })).unwrap();
 }
 
 /// What a stream still holds.
@@ -360,7 +360,7 @@ proptest! {
                     let fresh = (known.len() as u64 + 1..).zip(&sizes).map(|(seq, (keep, size))| event(seq, *keep, *size));
                     let batch: Vec<_> = again.iter().cloned().chain(fresh).collect();
                     let outcome =
-                        at_hand(store.append(&key(session, stream), Epoch(0), Append { events: &batch, written, ends }));
+                        at_hand(store.append(&key(session, stream), Epoch(0), Append { events: &batch, written, ends, note: None }));
                     if forgotten.contains(&session) || (was_ended && !sizes.is_empty()) {
                         prop_assert!(matches!(outcome, Err(AppendError::Ended)), "{:?}", outcome);
                     } else {

@@ -65,6 +65,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test needs a first instant"))]
 
+mod decimal;
 pub mod http;
 pub mod jsonrpc;
 pub mod log;

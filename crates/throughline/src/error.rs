@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
-use throughline_proto::jsonrpc::{ErrorCode, ErrorObject};
+use throughline_proto::jsonrpc::{ErrorCode, ErrorObject, excerpt};
 
 use crate::handler::{AskError, InputRequired, Outcome};
 
@@ -106,7 +106,10 @@ impl McpError {
 
     /// -32601: there is no such method.
     pub fn method_not_found(method: &str) -> Self {
-        Self(ErrorObject::new(ErrorCode::METHOD_NOT_FOUND, format!("this server has no method `{method}`")))
+        Self(ErrorObject::new(
+            ErrorCode::METHOD_NOT_FOUND,
+            format!("this server has no method `{}`", excerpt(method)),
+        ))
     }
 
     /// -32603: something failed on this side.

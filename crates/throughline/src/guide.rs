@@ -10,6 +10,7 @@
 //! | [What the flags take away](flags) | use `json_response` or `stateless_http` |
 //! | [Both eras](eras) | serve clients with and without sessions, and know what differs |
 //! | [Resuming](resuming) | know what a client gets that comes back, and for how long |
+//! | [Restarting](restarting) | let sessions outlive the process, and say what becomes of calls that it cut short |
 //! | [Mounting in axum](mounting) | make the endpoint a route of an application |
 //! | [Composing](composing) | mount servers in servers, hide tools from some, add methods of your own, put layers around calls |
 //! | [Testing](testing) | test a server without a socket |
@@ -37,6 +38,7 @@ page!(streams, "streams.md");
 page!(flags, "flags.md");
 page!(eras, "eras.md");
 page!(resuming, "resuming.md");
+page!(restarting, "restarting.md");
 page!(mounting, "mounting.md");
 page!(composing, "composing.md");
 // Its code needs the feature, which the doc tests of the whole workspace have.

@@ -36,6 +36,7 @@
 //! The [guide] has a page for each thing that people do, with programs that run: [your first server](guide::first_server),
 //! [asking the user](guide::asking), [long work](guide::long_work), [dashboards](guide::dashboards),
 //! [the two streams](guide::streams), [what the flags take away](guide::flags), [both eras](guide::eras), [resuming](guide::resuming),
+//! [restarting](guide::restarting),
 //! [mounting in axum](guide::mounting), [composing](guide::composing), [testing](guide::testing),
 //! [deploying behind a proxy](guide::deploying), [observing](guide::observing), and
 //! [coming from rmcp](guide::from_rmcp).
@@ -77,12 +78,12 @@ pub use handler::{
     InputResponses, IntoMethodResult, IntoPrompt, IntoPromptResult, IntoResource, IntoResourceResult,
     IntoTemplate, IntoTool, IntoToolResult, Json, Layered, Log, Meta, Misuse, Needs, Notify, Offer,
     OnceError, Outcome, PeerInfo, PeerSet, Peers, Principal, Progress, PromptDef, Question, RawQuestion,
-    Reply, ResourceDef, Roots, Sample, Server, SessionHandle, State, TemplateDef, ToolDef, prompt, resource,
-    template, tool,
+    Reply, ResourceDef, Roots, Sample, Sending, Server, SessionHandle, State, TemplateDef, ToolDef, prompt,
+    resource, template, tool,
 };
 pub use server::{
-    Builder, Closed, Counters, Era, ResponseBody, ResponseMode, Serve, Stdio, StoreFailure, StreamableHttp,
-    serve,
+    AfterRestart, Builder, Closed, Counters, Era, Interrupted, Listener, ResponseBody, ResponseMode,
+    RestoreError, Restored, Serve, Stdio, StoreFailure, StreamableHttp, serve,
 };
 #[cfg(feature = "macros")]
 #[doc = include_str!("handler/docs/prompt.md")]

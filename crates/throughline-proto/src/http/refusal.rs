@@ -99,6 +99,8 @@ pub enum RefusalKind {
     ListensFull,
     /// The server is shutting down.
     Draining,
+    /// The sessions that outlive the process cannot be read or kept at the moment.
+    SessionsUnavailable,
     /// The id is that of a request still in flight.
     DuplicateRequestId,
     /// The session has not been initialized.
@@ -239,6 +241,11 @@ impl RefusalKind {
                 Code::INTERNAL_ERROR,
                 "The server is shutting down. Try again later.",
             ),
+            RefusalKind::SessionsUnavailable => (
+                Status::SERVICE_UNAVAILABLE,
+                Code::INTERNAL_ERROR,
+                "The server cannot read or keep its sessions at the moment. Try again later.",
+            ),
             RefusalKind::DuplicateRequestId => (
                 Status::BAD_REQUEST,
                 Code::INVALID_REQUEST,
@@ -264,7 +271,7 @@ impl RefusalKind {
             // replacement of this process listens within seconds.
             RefusalKind::SessionsFull | RefusalKind::ListensFull => Some(Duration::from_secs(10)),
             RefusalKind::RequestsFull => Some(Duration::from_secs(1)),
-            RefusalKind::Draining => Some(Duration::from_secs(2)),
+            RefusalKind::Draining | RefusalKind::SessionsUnavailable => Some(Duration::from_secs(2)),
             _ => None,
         }
     }
@@ -455,7 +462,7 @@ impl Refusal {
     }
 
     /// How long to wait before another try, for the `Retry-After` header: 10 s when sessions or listeners are
-    /// as many as may be, 1 s when requests are, 2 s while draining, unless told otherwise.
+    /// as many as may be, 1 s when requests are, 2 s while draining or while sessions cannot be read, unless told otherwise.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -541,6 +548,7 @@ mod tests {
         (RefusalKind::RequestsFull, 503, -32603),
         (RefusalKind::ListensFull, 503, -32603),
         (RefusalKind::Draining, 503, -32603),
+        (RefusalKind::SessionsUnavailable, 503, -32603),
         (RefusalKind::DuplicateRequestId, 400, -32600),
         (RefusalKind::NotInitialized, 400, -32600),
         (RefusalKind::Internal, 500, -32603),

@@ -96,11 +96,32 @@ pub struct ErrorObject {
 
 /// Why JSON does not have the shape that was asked for, without the position: it counts within a part of the message that
 /// its sender never saw by itself.
+///
+/// At most 400 characters of it: some reasons repeat what was sent.
 pub fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.rsplit_once(" at line ") {
-        Some((reason, _)) => reason.to_owned(),
-        None => text,
+    let reason = text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason);
+    shortened(reason, 400).into_owned()
+}
+
+/// What an error repeats of what a peer sent: all of it where it is short, as names are, and else its beginning and `..`, so
+/// that an error is small whatever it is about.
+///
+/// ```
+/// use throughline_proto::jsonrpc::excerpt;
+///
+/// assert_eq!(excerpt("tools/call"), "tools/call");
+/// assert_eq!(excerpt(&"x".repeat(4_000_000)).len(), 130);
+/// ```
+#[must_use]
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    shortened(text, 128)
+}
+
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => Cow::Owned(format!("{}..", &text[..end])),
+        None => Cow::Borrowed(text),
     }
 }
 

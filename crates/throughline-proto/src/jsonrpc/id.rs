@@ -55,16 +55,28 @@ impl ProgressToken {
     ///
     /// # Errors
     ///
-    /// Invalid params when it is neither a string nor an integer.
+    /// Invalid params when it is neither a string nor an integer, or longer than [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn from_part(params: &Raw, part: Part<'_>) -> Result<ProgressToken, ErrorObject> {
-        match Scalar::from_part(params.text(), part) {
-            Some(Scalar::Number(number)) => Ok(ProgressToken::Number(number)),
-            Some(Scalar::String(text)) => Ok(ProgressToken::String(text)),
-            None => Err(ErrorObject::new(
-                ErrorCode::INVALID_PARAMS,
-                "The member \"progressToken\" of \"_meta\" must be a string or an integer.",
-            )),
-        }
+        let error = match Scalar::from_part(params.text(), part) {
+            Some(Scalar::Number(number)) => return Ok(ProgressToken::Number(number)),
+            Some(Scalar::String(text)) if text.len() <= Self::MAX_BYTES => {
+                return Ok(ProgressToken::String(text));
+            }
+            Some(Scalar::String(_)) => Self::TOO_LONG,
+            None => "The member \"progressToken\" of \"_meta\" must be a string or an integer.",
+        };
+        Err(ErrorObject::new(ErrorCode::INVALID_PARAMS, error))
+    }
+
+    /// The longest that a server takes, in bytes. It comes back in every notification of its request, so that a long one
+    /// would make a small request a large answer; those in use are numbers and UUIDs.
+    pub const MAX_BYTES: usize = 1024;
+
+    pub(crate) const TOO_LONG: &str =
+        "The member \"progressToken\" of \"_meta\" is longer than 1024 bytes. Send a shorter one.";
+
+    pub(crate) fn is_too_long(&self) -> bool {
+        matches!(self, ProgressToken::String(text) if text.len() > Self::MAX_BYTES)
     }
 }
 

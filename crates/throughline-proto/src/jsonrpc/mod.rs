@@ -36,7 +36,7 @@ mod scan;
 mod str;
 mod write;
 
-pub use error::{ErrorCode, ErrorObject, reason};
+pub use error::{ErrorCode, ErrorObject, excerpt, reason};
 pub(crate) use id::text;
 pub use id::{ProgressToken, RequestId};
 pub use line::{LineDecoder, LineTooLong};

@@ -101,7 +101,7 @@ pub fn write_request<T: Serialize + ?Sized>(
         out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
         infallible(out, id);
         out.extend_from_slice(br#","method":"#);
-        infallible(out, method);
+        name(out, method);
         out.extend_from_slice(br#","params":"#);
         json(out, params)
     })
@@ -119,7 +119,7 @@ pub fn write_notification<T: Serialize + ?Sized>(
 ) -> Result<(), serde_json::Error> {
     whole(out, |out| {
         out.extend_from_slice(br#"{"jsonrpc":"2.0","method":"#);
-        infallible(out, method);
+        name(out, method);
         match params {
             Some(params) => {
                 out.extend_from_slice(br#","params":"#);
@@ -174,6 +174,18 @@ fn start_result(out: &mut BytesMut, id: &RequestId) {
 
 fn json<T: Serialize + ?Sized>(out: &mut BytesMut, value: &T) -> Result<(), serde_json::Error> {
     serde_json::to_writer(Sink(out), value)
+}
+
+/// For text that hardly ever needs an escape, as all its bytes are looked at together.
+fn name(out: &mut BytesMut, text: &str) {
+    let is_plain =
+        text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+    if !is_plain {
+        return infallible(out, text);
+    }
+    out.extend_from_slice(b"\"");
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(b"\"");
 }
 
 /// For text and numbers.

@@ -13,6 +13,7 @@
 //! ```
 
 mod event;
+mod restore;
 mod session_id;
 #[cfg(test)]
 mod tests;

@@ -276,3 +276,64 @@ proptest! {
         }
     }
 }
+
+/// What a log still holds.
+fn held(log: &Log) -> Vec<Event> {
+    let (mut found, mut after) = (Vec::new(), 0);
+    while after < log.head() {
+        match log.read(after, ALL) {
+            Ok(page) => {
+                after = page.events.last().unwrap().seq;
+                found.extend(page.events);
+            }
+            Err(ReadError::Dropped(dropped)) => after = dropped.oldest - 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_log_is_restored_only_from_ascending_events() {
+    for seqs in [&[0][..], &[2, 2], &[3, 1]] {
+        let events = seqs.iter().map(|seq| event(*seq, false));
+        assert_eq!(Log::restored(events, 9, None).unwrap_err(), AppendError::Gap, "{seqs:?}");
+    }
+    let gone = Log::restored([], 4, Some(Instant::now())).unwrap();
+    assert_eq!(gone.read(2, ALL), Err(ReadError::Dropped(Dropped { oldest: 5, count: 2 })));
+    assert!(gone.read(4, ALL).unwrap().ended);
+}
+
+proptest! {
+    #[test]
+    fn a_restored_log_is_the_log_that_it_was(
+        kept in vec(any::<bool>(), 0..40),
+        (budget, written) in (0_usize..40, 0_u64..40),
+        ends in any::<bool>(),
+        later in 1_u64..4,
+    ) {
+        let mut log = Log::new();
+        let all: Vec<_> = (1..).zip(&kept).map(|(seq, keep)| event(seq, *keep)).collect();
+        log.append(&all).unwrap();
+        log.trim(events(budget), written);
+        let end = ends.then(Instant::now);
+        end.into_iter().for_each(|now| log.end(now));
+
+        let mut restored = Log::restored(held(&log), log.head(), end).unwrap();
+        let next: Vec<_> = (log.head() + 1..).take(later as usize).map(|seq| event(seq, seq % 2 == 0)).collect();
+        prop_assert_eq!(log.append(&next), restored.append(&next));
+        log.trim(events(budget), written);
+        restored.trim(events(budget), written);
+        prop_assert_eq!((log.head(), log.bytes(), log.len()), (restored.head(), restored.bytes(), restored.len()));
+        prop_assert_eq!((log.ended(), log.lost()), (restored.ended(), restored.lost()));
+        for keep in [false, true] {
+            prop_assert_eq!(log.oldest(keep), restored.oldest(keep));
+            let oldest = held(&log).into_iter().find(|event| event.keep == keep);
+            prop_assert_eq!(log.oldest(keep), oldest.map_or(log.head() + 1, |event| event.seq));
+        }
+        for after in 0..=log.head() {
+            prop_assert_eq!(log.read(after, ALL), restored.read(after, ALL));
+            prop_assert_eq!(log.first_gap(after), restored.first_gap(after));
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::decimal::Decimal;
+
 /// Names a stream of a session: 0 is the standalone stream (GET), every POST that may stream has one of its own.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct StreamNo(pub u64);
@@ -55,13 +57,12 @@ impl Cursor {
 
     /// The cursor's text, without an allocation.
     pub fn text(&self) -> CursorText {
-        let mut text = CursorText { bytes: [0; CursorText::MAX], len: 0 };
-        for shift in (0..8).rev() {
-            text.push(b"0123456789abcdef"[(self.tag >> (shift * 4)) as usize & 0xf]);
+        let mut text = CursorText { bytes: [b'-'; CursorText::MAX], len: CursorText::TAG };
+        for at in 0..CursorText::TAG {
+            text.bytes[at] =
+                b"0123456789abcdef"[(self.tag >> (4 * (CursorText::TAG - 1 - at))) as usize & 0xf];
         }
-        text.push(b'-');
         text.push_number(self.stream.0);
-        text.push(b'-');
         text.push_number(self.seq);
         text
     }
@@ -77,32 +78,28 @@ impl fmt::Display for Cursor {
 #[derive(Clone, Copy)]
 pub struct CursorText {
     bytes: [u8; CursorText::MAX],
-    len: u8,
+    len: usize,
 }
 
 impl CursorText {
-    /// Eight digits of the tag, two dashes and two numbers of 20 digits at most.
-    const MAX: usize = 8 + 2 * (1 + 20);
+    /// Digits of the tag.
+    const TAG: usize = 8;
+    /// The tag, two dashes and two numbers.
+    const MAX: usize = Self::TAG + 2 * (1 + Decimal::MOST);
 
-    fn push(&mut self, byte: u8) {
-        self.bytes[usize::from(self.len)] = byte;
-        self.len += 1;
+    /// Adds a number after a dash, of which the text was made.
+    fn push_number(&mut self, number: u64) {
+        let number = Decimal::new(number);
+        let digits = number.as_bytes();
+        let start = self.len + 1;
+        self.len = start + digits.len();
+        self.bytes[start..self.len].copy_from_slice(digits);
     }
+}
 
-    fn push_number(&mut self, mut number: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break;
-            }
-        }
-        for digit in &digits[at..] {
-            self.push(*digit);
-        }
+impl AsRef<[u8]> for CursorText {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -110,7 +107,7 @@ impl std::ops::Deref for CursorText {
     type Target = str;
 
     fn deref(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("only ASCII was pushed")
+        std::str::from_utf8(self.as_ref()).expect("only ASCII was pushed")
     }
 }
 

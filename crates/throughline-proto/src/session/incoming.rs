@@ -37,12 +37,14 @@ impl Incoming {
 
     pub(super) fn begin(
         &mut self,
-        id: RequestId,
+        id: &RequestId,
         stream: StreamNo,
         progress: Option<ProgressToken>,
     ) -> CallNo {
         self.opened += 1;
         let no = CallNo(self.opened);
+        // A call may run for hours: its id must not keep the whole body that it came in.
+        let id = id.detached();
         self.calls.push(Call { no, id, stream, progress, cancelled: false });
         no
     }

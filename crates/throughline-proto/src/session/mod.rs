@@ -33,6 +33,7 @@ mod route;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use cursor::{Cursor, CursorText, StreamNo};
@@ -65,7 +66,8 @@ use outgoing::Outgoing;
 #[derive(Debug)]
 pub struct Session {
     revision: Revision,
-    client: Client,
+    /// Shared with whoever tells handlers who calls: it is the largest part of a session at rest.
+    client: Arc<Client>,
     tag: u32,
     limits: SessionLimits,
     keeps: Keeps,
@@ -77,6 +79,7 @@ pub struct Session {
     incoming: Incoming,
     outgoing: Outgoing,
     streams: u64,
+    changes: u64,
 }
 
 /// Bounds of one session.
@@ -101,6 +104,13 @@ impl Default for SessionLimits {
         Self { calls: 64, asks: 64, subscriptions: 1024, initialize_bytes: 64 * 1024, uri_bytes: 2048 }
     }
 }
+
+/// How many bits a life has for the numbers of its streams: at a million POSTs a second a life of twelve days.
+const STREAM_BITS: u32 = 40;
+/// How many it has for its requests to the client. They are ids in JSON, which many read as a double: exact up to 2^53.
+const ASK_BITS: u32 = 32;
+/// The last life whose ids are exact.
+const LAST_EPOCH: u64 = (1 << (53 - ASK_BITS)) - 1;
 
 /// What the session remembers of what a client sets: what the server offered in `initialize`.
 #[derive(Clone, Copy, Debug)]
@@ -268,17 +278,31 @@ impl Session {
         Session { initialized: true, used: true, ..session }
     }
 
-    /// Rebuilds a session from its record. `None` when the record's revision has no sessions or is unknown.
-    pub fn restore(record: SessionRecord, offer: &Offer, limits: SessionLimits) -> Option<Session> {
+    /// Rebuilds a session from its record. `epoch` counts its lives: 0 was the one that [`open`](Session::open) began, and
+    /// each one after it needs a higher number. The numbers of streams and of requests to the client begin anew in each
+    /// life, far above those of the life before, so none is ever used twice and none need be kept.
+    ///
+    /// A session whose client was not ready counts as unused again.
+    ///
+    /// `None` when the record's revision has no sessions or is unknown, or after two million lives.
+    pub fn restore(
+        record: SessionRecord,
+        epoch: u64,
+        offer: &Offer,
+        limits: SessionLimits,
+    ) -> Option<Session> {
         let revision = Revision::parse(&record.protocol_version).filter(|revision| !revision.is_modern())?;
+        if epoch > LAST_EPOCH {
+            return None;
+        }
         let client = Client { info: record.client_info, capabilities: record.capabilities };
         Some(Session {
             initialized: record.initialized,
-            used: true,
+            used: record.initialized,
             level: record.level,
             subscriptions: record.subscriptions.into_iter().collect(),
-            outgoing: Outgoing::starting_after(record.asks),
-            streams: record.streams,
+            outgoing: Outgoing::starting_after(epoch << ASK_BITS),
+            streams: epoch << STREAM_BITS,
             ..Session::fresh(revision, client, record.tag, Keeps::of(offer), limits)
         })
     }
@@ -286,7 +310,7 @@ impl Session {
     fn fresh(revision: Revision, client: Client, tag: u32, keeps: Keeps, limits: SessionLimits) -> Session {
         Session {
             revision,
-            client,
+            client: Arc::new(client),
             tag,
             limits,
             keeps,
@@ -298,6 +322,7 @@ impl Session {
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             streams: 0,
+            changes: 0,
         }
     }
 
@@ -311,9 +336,12 @@ impl Session {
             subscriptions: self.subscriptions.iter().cloned().collect(),
             initialized: self.initialized,
             tag: self.tag,
-            streams: self.streams,
-            asks: self.outgoing.opened(),
         }
+    }
+
+    /// How often what is in its [`record`](Session::record) changed: with the same number it is the same record.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The revision in use.
@@ -322,7 +350,7 @@ impl Session {
     }
 
     /// Who the client is and what it can do.
-    pub fn client(&self) -> &Client {
+    pub fn client(&self) -> &Arc<Client> {
         &self.client
     }
 
@@ -414,7 +442,7 @@ impl Session {
             return Begin::Refuse(Refused::TooManyCalls { limit: self.limits.calls });
         }
         match progress_token(outline) {
-            Ok(token) => Begin::Run(self.incoming.begin(request.id.clone(), stream, token)),
+            Ok(token) => Begin::Run(self.incoming.begin(&request.id, stream, token)),
             Err(error) => Begin::Fail(error),
         }
     }
@@ -429,6 +457,11 @@ impl Session {
         self.incoming.get(call).is_some_and(|call| call.cancelled)
     }
 
+    /// The stream of the POST that a call came with.
+    pub fn stream_of(&self, call: CallNo) -> Option<StreamNo> {
+        self.incoming.get(call).map(|call| call.stream)
+    }
+
     /// The progress token that came with a call.
     pub fn progress_token(&self, call: CallNo) -> Option<&ProgressToken> {
         self.incoming.get(call)?.progress.as_ref()
@@ -439,7 +472,7 @@ impl Session {
         self.used = true;
         match &*notification.method {
             "notifications/initialized" => {
-                self.initialized = true;
+                self.changes += u64::from(!std::mem::replace(&mut self.initialized, true));
                 Effect::Initialized
             }
             "notifications/roots/list_changed" => Effect::RootsChanged,
@@ -550,7 +583,8 @@ impl Session {
     fn set_level(&mut self, request: &Request) -> Begin {
         match parse_params::<SetLevelParams>(request.params.as_ref(), &request.method) {
             Ok(params) => {
-                self.level = Some(params.level);
+                let before = self.level.replace(params.level);
+                self.changes += u64::from(before != self.level);
                 Begin::Answer(Answer::Empty)
             }
             Err(error) => Begin::Fail(error),
@@ -578,14 +612,14 @@ impl Session {
                 ),
             ));
         }
-        self.subscriptions.insert(uri);
+        self.changes += u64::from(self.subscriptions.insert(uri));
         Begin::Answer(Answer::Empty)
     }
 
     fn unsubscribe(&mut self, request: &Request) -> Begin {
         match parse_params::<ResourceParams>(request.params.as_ref(), &request.method) {
             Ok(params) => {
-                self.subscriptions.remove(&params.uri);
+                self.changes += u64::from(self.subscriptions.remove(&params.uri));
                 Begin::Answer(Answer::Empty)
             }
             Err(error) => Begin::Fail(error),
@@ -655,9 +689,12 @@ impl Question {
 /// ([progress](https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress)).
 fn progress_token(outline: &Outline<'_>) -> Result<Option<ProgressToken>, ErrorObject> {
     let Some(token) = meta_outline(outline.meta)?.progress_token else { return Ok(None) };
-    serde_json::from_str(token.get()).map(Some).map_err(|_| {
-        ErrorObject::new(ErrorCode::INVALID_PARAMS, "`_meta.progressToken` must be a text or a whole number")
-    })
+    let invalid = |why| ErrorObject::new(ErrorCode::INVALID_PARAMS, why);
+    match serde_json::from_str::<ProgressToken>(token.get()) {
+        Ok(token) if token.is_too_long() => Err(invalid(ProgressToken::TOO_LONG)),
+        Ok(token) => Ok(Some(token)),
+        Err(_) => Err(invalid("`_meta.progressToken` must be a text or a whole number")),
+    }
 }
 
 /// Parses the parameters of a method; absent ones count as `{}`.

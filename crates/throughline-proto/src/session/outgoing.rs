@@ -45,14 +45,9 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// No request yet; the numbers up to `opened` were used before the session was rebuilt.
+    /// No request yet; the numbers up to `opened` are those of earlier lives.
     pub(super) fn starting_after(opened: u64) -> Self {
         Self { asks: Vec::new(), opened }
-    }
-
-    /// How many requests were ever sent.
-    pub(super) fn opened(&self) -> u64 {
-        self.opened
     }
 
     pub(super) fn len(&self) -> usize {

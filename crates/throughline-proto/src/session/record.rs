@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::jsonrpc::Str;
 use crate::model::{ClientCapabilities, Implementation, LoggingLevel};
 
-/// A session at rest: what `initialize` said and what the client set since. Requests in flight are not part of it.
+/// A session at rest: what `initialize` said and what the client set since. Requests in flight are not part of it, and no
+/// count of anything: it changes only where [`Session::changes`](super::Session::changes) does.
 ///
 /// Its JSON is what a durable store or another node keeps.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -28,8 +29,4 @@ pub struct SessionRecord {
     pub initialized: bool,
     /// The tag in this session's cursors.
     pub tag: u32,
-    /// How many streams were opened: a rebuilt session never uses a number twice.
-    pub streams: u64,
-    /// How many requests were sent to the client: likewise.
-    pub asks: u64,
 }

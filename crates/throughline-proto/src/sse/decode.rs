@@ -142,7 +142,13 @@ impl Decoder {
                 Skip::No if self.block.len() + line.len() > self.limit => {
                     return Some(self.give_up(Skip::Block));
                 }
-                Skip::No => self.block.line(&line),
+                Skip::No => {
+                    self.block.line(&line);
+                    // What replaces a byte that is not UTF-8 is longer than the byte.
+                    if self.block.len() > self.limit {
+                        return Some(self.give_up(Skip::Block));
+                    }
+                }
             }
         }
     }

@@ -50,8 +50,12 @@ pub(crate) struct Source {
     /// Those of them without an outcome. A standalone stream waits for none.
     pub(crate) waits_for: Vec<RequestId>,
     pub(crate) is_standalone: bool,
-    /// Events that the server said it had dropped.
+    /// Events that the server said it had dropped, and that were not read before.
     pub(crate) lost: u64,
+    /// A newer reader took over: what this one still reads counts no more.
+    pub(crate) is_retired: bool,
+    /// Up to here the reader before this one had read: what comes once more was asked for.
+    already: u64,
     /// The place of `last_id`, to check that the next event follows it.
     place: Option<Cursor>,
 }
@@ -79,6 +83,8 @@ pub(crate) struct Client {
     /// What must never happen, and did.
     pub(crate) violations: Vec<String>,
     pub(crate) sources: Vec<Source>,
+    /// The tag in its session's cursors, once it saw one.
+    pub(crate) tag: Option<u32>,
 }
 
 impl Client {
@@ -95,8 +101,40 @@ impl Client {
             waits_for,
             is_standalone,
             lost: 0,
+            is_retired: false,
+            already: 0,
             place: None,
         });
+        self.sources.len() - 1
+    }
+
+    /// Where a newer reader of a source begins, `back` events before its last one. `None` when there is no id yet, or
+    /// nothing left to wait for.
+    pub(super) fn place_to_take_over(&self, source: usize, back: u64) -> Option<Cursor> {
+        let source = &self.sources[source];
+        let wants_more = source.is_standalone || !source.waits_for.is_empty();
+        let place = source.place.filter(|_| wants_more && !source.is_retired)?;
+        Some(Cursor { seq: place.seq.saturating_sub(back), ..place })
+    }
+
+    /// A newer reader follows the stream from `place`. The older one reads what is on its way and its end.
+    pub(super) fn take_over(&mut self, source: usize, conn: Conn, place: Cursor) -> usize {
+        let old = &mut self.sources[source];
+        let read = old.place.map_or(0, |place| place.seq);
+        let heir = Source {
+            conn: Some(conn),
+            decoder: Decoder::new(MAX_EVENT),
+            last_id: Some(place.to_string()),
+            requests: old.requests.clone(),
+            waits_for: std::mem::take(&mut old.waits_for),
+            is_standalone: std::mem::take(&mut old.is_standalone),
+            lost: old.lost,
+            is_retired: false,
+            already: old.already.max(read),
+            place: Some(place),
+        };
+        old.is_retired = true;
+        self.sources.push(heir);
         self.sources.len() - 1
     }
 
@@ -156,8 +194,10 @@ impl Client {
         source.conn = None;
         if refusal.kind() == RefusalKind::CursorGone {
             let gone: Gone = refusal.error().data.expect("it says what is held").parse().unwrap();
-            source.lost += gone.lost;
-            source.place = Cursor::parse(&gone.oldest);
+            let oldest = Cursor::parse(&gone.oldest).expect("it is a cursor");
+            let last_read = source.already.max(oldest.seq - gone.lost);
+            source.lost += oldest.seq.saturating_sub(last_read);
+            source.place = Some(oldest);
             source.last_id = Some(gone.oldest);
             return Next::Resume(source.last_id.clone());
         }
@@ -201,6 +241,20 @@ impl Client {
         }
         source.place = Some(place);
         source.last_id = Some(id);
+        if *self.tag.get_or_insert(place.tag) != place.tag {
+            self.violations.push(format!("{place} is of another session"));
+        }
+        if source.is_retired {
+            return;
+        }
+        if !is_prime && place.seq <= source.already {
+            let before =
+                self.arrived.iter().find(|event| (event.stream, event.seq) == (place.stream, place.seq));
+            if before.is_none_or(|before| before.text != event.data) {
+                self.violations.push(format!("{place} is not what it was: {before:?}, now {}", event.data));
+            }
+            return;
+        }
         self.arrived.push(Arrived { stream: place.stream, seq: place.seq, text: event.data.clone() });
         if is_prime {
             return;

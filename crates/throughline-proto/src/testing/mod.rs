@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-pub(crate) use self::client::Outcome;
 use self::client::{Client, Next, ids_in, token_of};
+pub(crate) use self::client::{Outcome, Source};
 use self::link::{Link, Packet};
 use self::server::{Server, Weight};
 use crate::jsonrpc::{
@@ -56,7 +56,16 @@ impl Pair {
 
     /// A session of this revision, initialized.
     pub(crate) fn with(revision: Revision, limits: SessionLimits, capabilities: &str) -> Self {
-        let mut pair = Self::unopened(limits);
+        Self::unopened(limits).opened(revision, capabilities)
+    }
+
+    /// A session of this revision, initialized, whose cursors have this tag.
+    pub(crate) fn with_tag(revision: Revision, limits: SessionLimits, tag: u32) -> Self {
+        Self::unopened_with_tag(limits, tag).opened(revision, ALL_CAPABILITIES)
+    }
+
+    fn opened(self, revision: Revision, capabilities: &str) -> Self {
+        let mut pair = self;
         let date = revision.date();
         pair.call(
             "initialize",
@@ -74,6 +83,10 @@ impl Pair {
 
     /// Before `initialize`.
     pub(crate) fn unopened(limits: SessionLimits) -> Self {
+        Self::unopened_with_tag(limits, TAG)
+    }
+
+    fn unopened_with_tag(limits: SessionLimits, tag: u32) -> Self {
         let capabilities = ServerCapabilities::new()
             .with_tools(ToolsCapability { list_changed: true })
             .with_prompts(PromptsCapability { list_changed: true })
@@ -84,7 +97,7 @@ impl Pair {
         Self {
             now: Instant::now(),
             client: Client::default(),
-            server: Server::new(offer, limits),
+            server: Server::new(offer, limits, tag),
             link: Link::default(),
             ids: 0,
             steps: 0,
@@ -104,10 +117,15 @@ impl Pair {
 
     /// Sends a request under the next id.
     pub(crate) fn call(&mut self, method: &str, params: &str) -> RequestId {
+        let body = self.next_request(method, params);
+        self.post(body);
+        RequestId::Number(self.ids)
+    }
+
+    /// The text of a request with the next id.
+    pub(crate) fn next_request(&mut self, method: &str, params: &str) -> Bytes {
         self.ids += 1;
-        let id = RequestId::Number(self.ids);
-        self.post(request(&id, method, params));
-        id
+        request(&RequestId::Number(self.ids), method, params)
     }
 
     /// Calls a tool and wants progress, with the request's id as token.
@@ -172,6 +190,19 @@ impl Pair {
         let source = self.client.follow(conn, Vec::new(), cursor.is_none());
         self.client.sources[source].last_id = cursor.map(str::to_owned);
         source
+    }
+
+    /// A newer reader takes a stream over, `back` events before the last that was read. `None` when there is nothing to take
+    /// over.
+    pub(crate) fn take_over(&mut self, source: usize, back: u64) -> Option<usize> {
+        let place = self.client.place_to_take_over(source, back)?;
+        let conn = self.link.open(self.now, Packet::Get(Some(place.to_string())));
+        Some(self.client.take_over(source, conn, place))
+    }
+
+    /// Sends a body on a connection that nobody reads.
+    pub(crate) fn post_and_leave(&mut self, body: Bytes) {
+        self.link.open(self.now, Packet::Post(body));
     }
 
     /// What became of a request; `None` while it is open.
@@ -356,6 +387,9 @@ pub(crate) fn question(request: &ServerRequest) -> Question {
 /// What a client says that can be asked everything.
 pub(crate) const ALL_CAPABILITIES: &str =
     r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#;
+
+/// The tag of a session's cursors, where a test has one session.
+const TAG: u32 = 0x0bad_cafe;
 
 /// Far more than any test takes: two sides that only ever reconnect are found out, and no test hangs.
 const MOST_STEPS: usize = 20_000;

@@ -33,6 +33,9 @@ pub(crate) struct Running {
 pub(crate) struct Server {
     pub(super) offer: Offer,
     pub(super) limits: SessionLimits,
+    tag: u32,
+    /// How many events the log of a stream may hold.
+    pub(crate) most_events: usize,
     pub(crate) session: Option<Session>,
     /// What the transport knows, but for whether the standalone stream is read.
     pub(crate) roads: Roads,
@@ -68,10 +71,13 @@ pub(super) struct Weight {
 }
 
 impl Server {
-    pub(super) fn new(offer: Offer, limits: SessionLimits) -> Self {
+    /// `tag` marks the session's cursors.
+    pub(super) fn new(offer: Offer, limits: SessionLimits, tag: u32) -> Self {
         Self {
             offer,
             limits,
+            tag,
+            most_events: usize::MAX,
             session: None,
             roads: Roads::default(),
             running: Vec::new(),
@@ -91,6 +97,16 @@ impl Server {
     /// The last sequence of a stream.
     pub(crate) fn head(&self, stream: StreamNo) -> u64 {
         self.streams.get(&stream).map_or(0, |stream| stream.log.head())
+    }
+
+    /// The server notices that its connections are lost.
+    pub(crate) fn lose_readers(&mut self) {
+        self.streams.values_mut().for_each(|stream| stream.reader = None);
+    }
+
+    /// How many events the log of the fullest stream holds.
+    pub(crate) fn most_held(&self) -> usize {
+        self.streams.values().map(|stream| stream.log.len()).max().unwrap_or(0)
     }
 
     pub(crate) fn is_ended(&self, stream: StreamNo) -> bool {
@@ -175,7 +191,7 @@ impl Server {
         if request.method != "initialize" {
             return Err(Refusal::new(RefusalKind::MissingSession));
         }
-        let opened = Session::open(request.params.as_ref(), &self.offer, TAG, self.limits);
+        let opened = Session::open(request.params.as_ref(), &self.offer, self.tag, self.limits);
         let (session, result) = opened.map_err(|error| {
             Refusal::new(RefusalKind::InvalidParams).with_message(error.message).with_id(request.id.clone())
         })?;
@@ -242,7 +258,12 @@ impl Server {
     ) -> Result<(), Refusal> {
         let Some(session) = &self.session else { return Err(Refusal::new(RefusalKind::UnknownSession)) };
         let Some(cursor) = cursor else {
-            let written = self.streams.get(&StreamNo::STANDALONE).map_or(0, |stream| stream.written);
+            let stream = self.streams.entry(StreamNo::STANDALONE).or_default();
+            let written = match stream.log.first_gap(stream.written) {
+                // It has no cursor that could be refused: it begins with the oldest event held.
+                Ok(Some(gap)) if gap.first() == stream.written + 1 => gap.oldest - 1,
+                _ => stream.written,
+            };
             self.attach(now, link, StreamNo::STANDALONE, conn, written);
             return Ok(());
         };
@@ -251,11 +272,12 @@ impl Server {
         let stream = self.streams.get(&cursor.stream).ok_or_else(invalid)?;
         match stream.log.first_gap(cursor.seq) {
             Err(_) => return Err(invalid()),
-            Ok(Some(gap)) => {
+            Ok(Some(gap)) if gap.first() == cursor.seq + 1 => {
                 let oldest = Cursor { seq: gap.oldest - 1, ..cursor };
                 return Err(Refusal::cursor_gone(&oldest.to_string(), gap.count));
             }
-            Ok(None) => {}
+            // What is held before a hole is delivered first.
+            Ok(_) => {}
         }
         if stream.log.ended().is_some() && cursor.seq == stream.log.head() {
             return Err(Refusal::new(RefusalKind::CursorAtEnd));
@@ -270,7 +292,7 @@ impl Server {
         let session = self.session();
         if session.revision().primes() {
             let mut out = BytesMut::new();
-            sse::write_prime(&mut out, &session.cursor(stream, after).text(), None);
+            sse::write_prime(&mut out, session.cursor(stream, after).text(), None);
             link.send(now, conn, Packet::Bytes(out.freeze()));
         }
         self.take_over(now, link, stream, conn, after);
@@ -362,6 +384,7 @@ impl Server {
         let message = String::from_utf8(message.to_vec()).expect("JSON is UTF-8");
         self.sent.entry(number).or_default().push(message);
         self.flush(now, link, number);
+        self.trim(number, self.most_events);
     }
 
     fn end(&mut self, now: Instant, link: &mut Link, number: StreamNo) {
@@ -406,6 +429,3 @@ impl Server {
         stream.log.trim(Budget { events, bytes: usize::MAX }, stream.written);
     }
 }
-
-/// The tag of the session's cursors.
-pub(super) const TAG: u32 = 0x0bad_cafe;

@@ -50,17 +50,17 @@ pub struct Caller {
 /// What a client says about itself.
 #[derive(Clone, Debug)]
 enum Words {
-    Known(Option<Client>),
+    Known(Option<Arc<Client>>),
     /// Its name is read when somebody asks for it: every request of the modern era carries it, and few want to know.
     Unread {
         capabilities: ClientCapabilities,
         info: Option<Raw>,
-        client: OnceLock<Client>,
+        client: OnceLock<Arc<Client>>,
     },
 }
 
 impl Caller {
-    pub(crate) fn new(revision: Revision, client: Option<Client>, principal: Option<Principal>) -> Self {
+    pub(crate) fn new(revision: Revision, client: Option<Arc<Client>>, principal: Option<Principal>) -> Self {
         Self { revision, words: Words::Known(client), principal }
     }
 
@@ -83,10 +83,12 @@ impl Caller {
     /// keep its name to itself, and one that cannot be read counts as not given.
     pub fn client(&self) -> Option<&Client> {
         match &self.words {
-            Words::Known(client) => client.as_ref(),
-            Words::Unread { capabilities, info, client } => Some(client.get_or_init(|| Client {
-                info: info.as_ref().and_then(|info| info.parse().ok()),
-                capabilities: capabilities.clone(),
+            Words::Known(client) => client.as_deref(),
+            Words::Unread { capabilities, info, client } => Some(client.get_or_init(|| {
+                Arc::new(Client {
+                    info: info.as_ref().and_then(|info| info.parse().ok()),
+                    capabilities: capabilities.clone(),
+                })
             })),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use throughline_proto::jsonrpc::Str;
 
 /// A list that clients page through, and look up by name.
@@ -10,14 +11,15 @@ use throughline_proto::jsonrpc::Str;
 /// Each entry gets a number that is never used twice, and the cursor is the number of the last entry seen: entries that
 /// come or go between two pages neither repeat nor hide others.
 pub(crate) struct Catalog<T> {
-    by_name: HashMap<Str, u64>,
+    // The names are the server's own: nobody can flood the map with names that meet.
+    by_name: HashMap<Str, u64, RandomState>,
     in_order: BTreeMap<u64, Arc<T>>,
     registered: u64,
 }
 
 impl<T> Default for Catalog<T> {
     fn default() -> Self {
-        Self { by_name: HashMap::new(), in_order: BTreeMap::new(), registered: 0 }
+        Self { by_name: HashMap::default(), in_order: BTreeMap::new(), registered: 0 }
     }
 }
 

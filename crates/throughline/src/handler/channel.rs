@@ -48,6 +48,11 @@ pub(crate) trait Channel: Send + Sync + 'static {
         cx: &mut task::Context<'_>,
     ) -> Poll<Result<(), CallOver>>;
 
+    /// Whether what is sent may be kept from leaving by the handler that sent it, as long as that goes on.
+    fn is_held_up_by_its_handler(&self) -> bool {
+        true
+    }
+
     /// Whether the client wants log messages of this level.
     fn wants_log(&self, level: LoggingLevel) -> bool;
 

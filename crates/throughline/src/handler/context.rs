@@ -1,23 +1,25 @@
 //! What a handler may do while it runs.
 
-use std::future::{Future, IntoFuture, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{self, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::request::Parts;
 use serde::Serialize;
-use throughline_proto::jsonrpc::{ProgressToken, Raw, Str};
-use throughline_proto::model::{LoggingLevel, LoggingMessageParams, ProgressParams};
+use throughline_proto::jsonrpc::{ProgressToken, Raw};
+use throughline_proto::model::{LoggingLevel, LoggingMessageParams};
 use throughline_proto::session::CallNo;
 use throughline_proto::stateless::TraceContext;
 
 use super::channel::{Channel, Input, Note};
+use super::notes::{Log, Notify, Progress};
 use super::once::OwnInput;
 use super::state::States;
 use super::{Ask, CallOver, Caller, Elicit, ElicitUrl, Question, Roots, Sample, SessionHandle};
 use crate::lock::Lock;
+use crate::runtime;
 
 /// A running call's way back to the client: progress, log lines, questions, cancellation.
 ///
@@ -36,7 +38,7 @@ use crate::lock::Lock;
 /// let server = Server::new("demo", "1.0.0").tool(tool("count", count).description("Counts to three."));
 /// ```
 #[derive(Clone)]
-pub struct Context(Arc<CallScope>);
+pub struct Context(pub(super) Arc<CallScope>);
 
 /// What every clone of a [`Context`] shares.
 pub(crate) struct CallScope {
@@ -72,13 +74,19 @@ struct State {
     /// Who waits for cancellation, by a number of its own: it leaves again when it stops waiting.
     watchers: Vec<(u64, Waker)>,
     watches: u64,
+    /// When the call last let others run after it sent something.
+    stood_aside: Option<Instant>,
+    /// It is not ready because it does.
+    is_aside: bool,
 }
 
-/// What the driver of a call has to do about cancellation.
+/// What the driver of a call has to do when its handler is not ready.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
     /// Go on.
     Run,
+    /// Poll the handler again: it does not wait for anything, and only let others run.
+    Again,
     /// Drop the handler: the client took the request back.
     Drop,
 }
@@ -156,12 +164,44 @@ impl CallScope {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        Verdict::Run
+        if std::mem::take(&mut state.is_aside) { Verdict::Again } else { Verdict::Run }
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let state = self.state.locked();
         state.over || state.cancelled
+    }
+
+    pub(super) fn progress_token(&self) -> Option<&ProgressToken> {
+        self.progress.as_ref()
+    }
+
+    pub(super) fn poll_notify(
+        &self,
+        note: Note<'_>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Result<(), CallOver>> {
+        self.channel.poll_notify(Some(self.call), note, cx)
+    }
+
+    /// Whether a call that has just sent something is to let others run, so that what it sent leaves.
+    ///
+    /// A handler that computes between two awaits may be ready at each of them, and its connection may be served by the
+    /// very task or thread that runs it: what it sent would lie there until it is done. So it stands aside after what it
+    /// sends first, and again after what it sends when it has not for a while. In between, as in a burst, what is sent
+    /// leaves together.
+    pub(super) fn stands_aside(&self) -> bool {
+        if !self.channel.is_held_up_by_its_handler() {
+            return false;
+        }
+        let now = runtime::now();
+        let mut state = self.state.locked();
+        let is_due = state.stood_aside.is_none_or(|at| now.saturating_duration_since(at) >= BURST);
+        if is_due {
+            state.stood_aside = Some(now);
+            state.is_aside = true;
+        }
+        is_due
     }
 }
 
@@ -176,7 +216,7 @@ impl Context {
     ///
     /// [`CallOver`] once the call is answered or cancelled.
     pub fn progress(&self, done: f64) -> Progress<'_> {
-        Progress { cx: self, done, total: None, message: None }
+        Progress::new(self, done)
     }
 
     /// Whether the client asked for progress of this call.
@@ -200,7 +240,7 @@ impl Context {
             .wants_log(level)
             .then(|| Raw::new(&data).ok().map(|data| LoggingMessageParams::new(level, data)))
             .flatten();
-        Log { cx: self, params }
+        Log::new(self, params)
     }
 
     /// Sends a notification of your own about this call. One of MCP's goes out where there is a session alone: in the revision
@@ -210,7 +250,7 @@ impl Context {
     ///
     /// [`CallOver`] once the call is answered or cancelled.
     pub fn notify<'a>(&'a self, method: &'a str, params: &impl Serialize) -> Notify<'a> {
-        Notify { cx: self, method, params: Raw::new(params).ok() }
+        Notify::new(self, method, Raw::new(params).ok())
     }
 
     /// Asks the client's user to fill in a form: one field for each field of `T`.
@@ -408,119 +448,11 @@ impl Context {
     pub fn close_connection(&self, retry: Duration) -> bool {
         !self.is_over() && self.0.channel.close_connection(self.0.call, retry)
     }
-
-    async fn send(&self, note: Note<'_>) -> Result<(), CallOver> {
-        let sending = poll_fn(|cx| {
-            if self.is_over() {
-                Poll::Ready(Err(CallOver))
-            } else {
-                self.0.channel.poll_notify(Some(self.0.call), note, cx)
-            }
-        });
-        // A loop that only sends would never let another task run while no reader makes it wait.
-        tokio::task::coop::cooperative(sending).await
-    }
 }
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Context").field("call", &self.0.call).finish_non_exhaustive()
-    }
-}
-
-/// Progress about to be sent: `.await` it. See [`Context::progress`].
-#[derive(Debug)]
-#[must_use = "progress is sent when awaited"]
-pub struct Progress<'a> {
-    cx: &'a Context,
-    done: f64,
-    total: Option<f64>,
-    message: Option<Str>,
-}
-
-impl Progress<'_> {
-    /// How much there is to do, in the unit of `done`.
-    pub fn total(mut self, total: f64) -> Self {
-        self.total = Some(total);
-        self
-    }
-
-    /// What is being done, for people.
-    pub fn message(mut self, message: impl Into<Str>) -> Self {
-        self.message = Some(message.into());
-        self
-    }
-}
-
-type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), CallOver>> + Send + 'a>>;
-
-impl<'a> IntoFuture for Progress<'a> {
-    type Output = Result<(), CallOver>;
-    type IntoFuture = Sending<'a>;
-
-    fn into_future(self) -> Sending<'a> {
-        Box::pin(async move {
-            let Some(token) = self.cx.0.progress.clone() else {
-                return if self.cx.is_over() { Err(CallOver) } else { Ok(()) };
-            };
-            let mut params = ProgressParams::new(token, self.done);
-            params.total = self.total;
-            params.message = self.message;
-            self.cx.send(Note::Progress(&params)).await
-        })
-    }
-}
-
-/// A log message about to be sent: `.await` it. See [`Context::log`].
-#[derive(Debug)]
-#[must_use = "a log message is sent when awaited"]
-pub struct Log<'a> {
-    cx: &'a Context,
-    params: Option<LoggingMessageParams>,
-}
-
-impl Log<'_> {
-    /// Names the part of the server that speaks.
-    pub fn logger(mut self, name: impl Into<Str>) -> Self {
-        if let Some(params) = &mut self.params {
-            params.logger = Some(name.into());
-        }
-        self
-    }
-}
-
-impl<'a> IntoFuture for Log<'a> {
-    type Output = Result<(), CallOver>;
-    type IntoFuture = Sending<'a>;
-
-    fn into_future(self) -> Sending<'a> {
-        Box::pin(async move {
-            match &self.params {
-                Some(params) => self.cx.send(Note::Log(params)).await,
-                None if self.cx.is_over() => Err(CallOver),
-                None => Ok(()),
-            }
-        })
-    }
-}
-
-/// A notification about to be sent: `.await` it. See [`Context::notify`].
-#[derive(Debug)]
-#[must_use = "a notification is sent when awaited"]
-pub struct Notify<'a> {
-    cx: &'a Context,
-    method: &'a str,
-    params: Option<Raw>,
-}
-
-impl<'a> IntoFuture for Notify<'a> {
-    type Output = Result<(), CallOver>;
-    type IntoFuture = Sending<'a>;
-
-    fn into_future(self) -> Sending<'a> {
-        Box::pin(async move {
-            self.cx.send(Note::Custom { method: self.method, params: self.params.as_ref() }).await
-        })
     }
 }
 
@@ -566,3 +498,7 @@ impl Drop for Cancelled<'_> {
         drop(gone);
     }
 }
+
+/// For how long what a call sends may gather before it stands aside: less than anybody sees, and enough for a burst to leave
+/// in few frames.
+const BURST: Duration = Duration::from_millis(5);

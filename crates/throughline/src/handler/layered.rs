@@ -7,7 +7,7 @@ use std::task::{self, Poll};
 
 use http::HeaderMap;
 use throughline_proto::jsonrpc::Notification;
-use throughline_proto::model::{Answer, CallToolResult};
+use throughline_proto::model::{Answer, CallToolResult, ToolAnnotations};
 use throughline_proto::session::Offer;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -183,6 +183,10 @@ impl Handler for Layered {
 
     fn knows(&self, method: &str, target: Option<&str>) -> bool {
         self.handler.knows(method, target)
+    }
+
+    fn annotations(&self, tool: &str) -> Option<ToolAnnotations> {
+        self.handler.annotations(tool)
     }
 
     fn wants_http_parts(&self) -> bool {

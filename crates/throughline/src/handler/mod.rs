@@ -23,6 +23,7 @@ pub(crate) mod input;
 mod layered;
 mod mount;
 mod needs;
+mod notes;
 pub(crate) mod once;
 mod peers;
 mod prompt;
@@ -46,13 +47,14 @@ pub use ask_all::AskAll;
 pub use caller::{Caller, Principal};
 pub use channel::CallOver;
 pub use completion::Completing;
-pub use context::{Cancelled, Context, Log, Notify, Progress};
+pub use context::{Cancelled, Context};
 pub use custom::IntoMethodResult;
 pub use extract::{Extract, Meta, State};
 pub use function::Function;
 pub use input::{InputRequired, InputResponses};
 pub use layered::{CallRequest, CallService, Handled, Layered};
 pub use needs::{Ability, Needs};
+pub use notes::{Log, Notify, Progress, Sending};
 pub use once::OnceError;
 pub use peers::{PeerInfo, PeerSet, Peers};
 pub use prompt::{PromptDef, prompt};
@@ -72,6 +74,7 @@ pub(crate) use template::percent_decode;
 use crate::error::McpError;
 use http::HeaderMap;
 use throughline_proto::jsonrpc::{Notification, Raw, Str};
+use throughline_proto::model::ToolAnnotations;
 
 /// What answers the requests of clients.
 ///
@@ -119,6 +122,13 @@ pub trait Handler: Send + Sync + 'static {
     fn knows(&self, method: &str, target: Option<&str>) -> bool {
         let _ = (method, target);
         false
+    }
+
+    /// What a tool is annotated with, for [`Builder::on_interrupted`](crate::Builder::on_interrupted). A handler around another
+    /// one passes the question on.
+    fn annotations(&self, tool: &str) -> Option<ToolAnnotations> {
+        let _ = tool;
+        None
     }
 
     /// Whether calls need the head of their HTTP request ([`Context::http_parts`]). It is kept only then. A handler

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderMap;
-use throughline_proto::jsonrpc::{Raw, Str, reason};
+use throughline_proto::jsonrpc::{Raw, Str, excerpt, reason};
 use throughline_proto::model::{
     Answer, CacheHints, CallToolResult, CompleteParams, CompleteResult, Completion, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PromptsCapability, Reference,
@@ -245,7 +245,8 @@ fn call_tool(tables: &Tables, call: Call, cx: Context) -> Reply {
     };
     let Some(tool) = tables.tool(name, cx.caller()) else {
         return Reply::Ready(Err(McpError::invalid_params(format!(
-            "there is no tool `{name}`; `tools/list` names those there are"
+            "there is no tool `{}`; `tools/list` names those there are",
+            excerpt(name)
         ))));
     };
     if let Err(error) = tool.needs.prepare(&cx, &tables.states, &call) {
@@ -276,7 +277,8 @@ fn get_prompt(tables: &Tables, call: &Call, cx: Context) -> Reply {
             Err(error) => Reply::Ready(Err(error)),
         },
         None => Reply::Ready(Err(McpError::invalid_params(format!(
-            "there is no prompt `{name}`; `prompts/list` names those there are"
+            "there is no prompt `{}`; `prompts/list` names those there are",
+            excerpt(name)
         )))),
     }
 }
@@ -295,7 +297,13 @@ fn read_resource(tables: &Tables, call: &Call, cx: Context) -> Reply {
     let code = cx.caller().revision().resource_not_found();
     let error =
         McpError::new(code.0, "there is no resource with this URI; `resources/list` names those there are");
-    Reply::Ready(Err(error.with_data(&serde_json::json!({ "uri": uri }))))
+    // One that is too long for any resource to have is not repeated.
+    let is_repeated = uri.len() <= LONGEST_URI;
+    let data = is_repeated.then(|| serde_json::json!({ "uri": uri }));
+    Reply::Ready(Err(match data {
+        Some(data) => error.with_data(&data),
+        None => error,
+    }))
 }
 
 fn complete(tables: &Tables, call: &Call, caller: &Caller) -> Reply {
@@ -340,7 +348,10 @@ fn completer(
                 .get(&prompt.name)
                 .filter(|prompt| prompt.visibility.admits(caller))
                 .ok_or_else(|| {
-                McpError::invalid_params(format!("there is no prompt `{}` to complete for", prompt.name))
+                McpError::invalid_params(format!(
+                    "there is no prompt `{}` to complete for",
+                    excerpt(&prompt.name)
+                ))
             })?;
             (&prompt.completers, prompt.prompt.arguments.iter().any(|known| *known.name == *argument))
         }
@@ -352,7 +363,7 @@ fn completer(
                 .ok_or_else(|| {
                     McpError::invalid_params(format!(
                         "there is no resource template `{}` to complete for",
-                        resource.uri
+                        excerpt(&resource.uri)
                     ))
                 })?;
             (&template.completers, template.pattern.has(argument))
@@ -360,13 +371,19 @@ fn completer(
         _ => return Err(McpError::invalid_params("`ref` must be of type `ref/prompt` or `ref/resource`")),
     };
     if !known {
-        return Err(McpError::invalid_params(format!("there is no argument `{argument}` to complete")));
+        return Err(McpError::invalid_params(format!(
+            "there is no argument `{}` to complete",
+            excerpt(argument)
+        )));
     }
     Ok(completers.get(argument).cloned())
 }
 
 fn target<'a>(call: &'a Call, member: &str) -> Result<&'a Str, McpError> {
     call.target.as_ref().ok_or_else(|| {
-        McpError::invalid_params(format!("the params of `{}` need a text `{member}`", call.method))
+        McpError::invalid_params(format!("the params of `{}` need a text `{member}`", excerpt(&call.method)))
     })
 }
+
+/// What browsers and proxies agree on, in bytes.
+const LONGEST_URI: usize = 2_048;

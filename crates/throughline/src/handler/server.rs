@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use http::HeaderMap;
 use serde::Serialize;
 use throughline_proto::jsonrpc::{Notification, Raw, Str};
-use throughline_proto::model::{Implementation, ResourceUpdatedParams};
+use throughline_proto::model::{Implementation, ResourceUpdatedParams, ToolAnnotations};
 use throughline_proto::session::Offer;
 
 use super::entry::{Entry, Kind};
@@ -355,6 +355,10 @@ impl Handler for Server {
             ("prompts/get", Some(name)) => tables.prompts.get(name).is_some(),
             _ => tables.methods.contains_key(method),
         }
+    }
+
+    fn annotations(&self, tool: &str) -> Option<ToolAnnotations> {
+        self.0.router.tables().tools.get(tool)?.tool.annotations.clone()
     }
 
     fn wants_http_parts(&self) -> bool {

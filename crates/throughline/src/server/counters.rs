@@ -8,6 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Sessions opened.
     pub sessions_opened: u64,
+    /// Sessions of an earlier process that went on in this one.
+    pub sessions_restored: u64,
+    /// Calls that a restart interrupted and that were answered with an error.
+    pub calls_interrupted: u64,
+    /// Calls that a restart interrupted and that ran again.
+    pub calls_run_again: u64,
     /// Sessions ended, for whatever reason.
     pub sessions_closed: u64,
     /// Notifications that no stream could carry: the mode of the server or of the request takes them away.
@@ -49,6 +55,9 @@ macro_rules! tally {
 
 tally!(
     sessions_opened,
+    sessions_restored,
+    calls_interrupted,
+    calls_run_again,
     sessions_closed,
     notifications_undeliverable,
     responses_unexpected,

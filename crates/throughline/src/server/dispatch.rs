@@ -1,27 +1,28 @@
 //! What a front door does with messages once it knows their session: the same for every transport.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use http::HeaderMap;
 use throughline_proto::jsonrpc::{
-    self, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request, RequestId,
+    self, ErrorCode, ErrorObject, Malformed, Message, Notification, Outline, ProgressToken, Raw, Request,
+    RequestId,
 };
-use throughline_proto::model::Method;
+use throughline_proto::model::{Answer, Method};
 use throughline_proto::session::{Begin, Effect, Session, StreamNo};
 use throughline_proto::stateless::TraceContext;
 
 use super::calls::CallPermit;
-use super::driving::Driving;
+use super::driving::{Driving, Started};
 use super::exchange::{Exchange, SessionExchange};
+use super::keeping::NotKept;
 use super::live::Live;
 use super::watch::Watch;
 use crate::handler::channel::Channel;
 use crate::handler::{Call, CallScope, Handler};
-use crate::runtime;
 
 /// What becomes of a request, and what one that runs came with.
 pub(crate) struct Begun {
@@ -62,19 +63,29 @@ pub(crate) fn begin(
     Begun { begin, call: Some(to_call(request, &outline)), progress, trace: None }
 }
 
-/// Starts the handler, or settles what needs none.
-pub(crate) async fn run(
+/// Starts the handler, or settles what needs none. To be awaited at once; no async function, because its future would hold
+/// everything twice.
+pub(crate) fn run<'a>(
     handler: &dyn Handler,
-    exchange: &Arc<SessionExchange>,
+    exchange: &'a Arc<SessionExchange>,
     slot: usize,
-    id: &RequestId,
+    id: &'a RequestId,
     begun: Begun,
     permit: Option<CallPermit>,
-) {
+) -> Run<'a> {
     let (no, call, permit) = match (begun.begin, begun.call, permit) {
         (Begin::Run(no), Some(call), Some(permit)) => (no, call, permit),
-        (Begin::Answer(answer), ..) => return exchange.settle(slot, Some(id), Ok(answer)),
-        (Begin::Fail(error), ..) => return exchange.settle(slot, Some(id), Err(error)),
+        (Begin::Answer(answer), ..) if exchange.live().keeping().is_some() => {
+            return Run::Keeping(Box::pin(keep_and_settle(exchange, slot, id, answer)));
+        }
+        (Begin::Answer(answer), ..) => {
+            exchange.settle(slot, Some(id), Ok(answer));
+            return Run::Settled;
+        }
+        (Begin::Fail(error), ..) => {
+            exchange.settle(slot, Some(id), Err(error));
+            return Run::Settled;
+        }
         _ => unreachable!("a refused request is not run, and one that runs has its call and permit"),
     };
     let live = exchange.live();
@@ -88,11 +99,51 @@ pub(crate) async fn run(
         exchange.http_parts().cloned(),
         begun.trace,
     );
-    drive(handler, exchange, slot, id, call, scope, permit).await;
+    Run::Started(start(handler, exchange, slot, id, call, scope, permit))
 }
 
-/// Runs a call's handler. One that is ready at once never becomes a task.
-pub(crate) async fn drive<E: Exchange>(
+/// A request that runs, or was answered.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most requests run, and it lives for one poll (how large it is depends on features)"
+)]
+pub(crate) enum Run<'a> {
+    Settled,
+    Started(Started<SessionExchange>),
+    Keeping(Pin<Box<dyn Future<Output = ()> + Send + 'a>>),
+}
+
+impl Future for Run<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self {
+            Run::Settled => Poll::Ready(()),
+            Run::Started(started) => Pin::new(started).poll(cx),
+            Run::Keeping(keeping) => keeping.as_mut().poll(cx),
+        }
+    }
+}
+
+async fn keep_and_settle(exchange: &Arc<SessionExchange>, slot: usize, id: &RequestId, answer: Answer) {
+    let answer = match keep(exchange.live()).await {
+        Ok(()) => Ok(answer),
+        Err(NotKept) => Err(ErrorObject::new(ErrorCode::INTERNAL_ERROR, NOT_KEPT)),
+    };
+    exchange.settle(slot, Some(id), answer);
+}
+
+/// Has a session that changed kept before its client hears of it, where the store keeps sessions.
+pub(crate) async fn keep(live: &Live) -> Result<(), NotKept> {
+    match live.keeping() {
+        // Few requests need it, and none should carry it along.
+        Some(_) => Box::pin(live.save()).await,
+        None => Ok(()),
+    }
+}
+
+/// Starts a call's handler.
+pub(crate) fn start<E: Exchange>(
     handler: &dyn Handler,
     exchange: &Arc<E>,
     slot: usize,
@@ -100,15 +151,9 @@ pub(crate) async fn drive<E: Exchange>(
     call: Call,
     scope: Arc<CallScope>,
     permit: CallPermit,
-) {
+) -> Started<E> {
     let watch = Watch::begin(handler, &call, id, scope.caller(), scope.trace(), exchange.tally());
-    let mut driving =
-        Driving::start(handler, call, Arc::clone(&scope), Arc::clone(exchange), slot, permit, watch);
-    let pending = poll_fn(|cx| Poll::Ready(Pin::new(&mut driving).poll(cx).is_pending())).await;
-    if pending {
-        exchange.call_runs(&scope);
-        runtime::spawn(driving);
-    }
+    Driving::start(handler, call, scope, Arc::clone(exchange), slot, permit, watch).polled_once()
 }
 
 /// How many answers a batch gets: one for each request, and for each entry that is no message.
@@ -203,3 +248,5 @@ pub(crate) fn to_call(request: &Request, outline: &Outline<'_>) -> Call {
 fn target_of<'a>(method: &str, outline: &Outline<'a>) -> Option<jsonrpc::Part<'a>> {
     Method::parse(method).map_or_else(|| outline.name.or(outline.uri), |method| method.target(outline))
 }
+
+const NOT_KEPT: &str = "the server could not keep this change, so a restart would forget it; try again";

@@ -12,6 +12,7 @@ use super::exchange::{Done, Exchange};
 use super::watch::Watch;
 use crate::error::McpError;
 use crate::handler::{Call, CallScope, Handler, Outcome, Reply, Verdict};
+use crate::runtime;
 
 /// A call with its handler. A future of its own, so that no reader can hold a handler up.
 ///
@@ -51,6 +52,11 @@ impl<E: Exchange> Driving<E> {
         };
         drop(entered);
         Self { running, outcome, scope, exchange, slot, _permit: permit, watch, settled: false }
+    }
+
+    /// Polled once where it is: only a call that is not ready then becomes a task.
+    pub(crate) fn polled_once(self) -> Started<E> {
+        Started(Some(self))
     }
 
     /// Drops the handler. It may panic even then, and the call must be settled all the same.
@@ -95,9 +101,17 @@ impl<E: Exchange> Future for Driving<E> {
             match polled {
                 Ok(Poll::Ready(outcome)) => this.outcome = Some(this.exchange.finish(outcome)),
                 Ok(Poll::Pending) => {
-                    if this.scope.poll_cancelled(cx) == Verdict::Drop {
-                        this.settle(None);
-                        return Poll::Ready(());
+                    match this.scope.poll_cancelled(cx) {
+                        Verdict::Run => {}
+                        // Once more here: what woke itself may be a task of the handler's own.
+                        Verdict::Again => {
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        Verdict::Drop => {
+                            this.settle(None);
+                            return Poll::Ready(());
+                        }
                     }
                     match this.exchange.poll_instead(cx) {
                         Poll::Ready(outcome) => this.outcome = Some(outcome),
@@ -119,7 +133,34 @@ impl<E: Exchange> Future for Driving<E> {
 
 impl<E: Exchange> Drop for Driving<E> {
     fn drop(&mut self) {
+        if !self.settled {
+            self.exchange.interrupt();
+        }
         self.settle(None);
+    }
+}
+
+/// A call whose handler was started. Ready with the first poll: a call that is not done by then goes on as a task.
+pub(crate) struct Started<E: Exchange>(Option<Driving<E>>);
+
+impl<E: Exchange> Started<E> {
+    /// The call was answered without a handler.
+    pub(crate) fn nothing() -> Self {
+        Self(None)
+    }
+}
+
+impl<E: Exchange> Future for Started<E> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<()> {
+        if let Some(driving) = &mut self.0
+            && Pin::new(&mut *driving).poll(cx).is_pending()
+        {
+            driving.exchange.call_runs(&driving.scope);
+            runtime::spawn(self.0.take().expect("it was just polled"));
+        }
+        Poll::Ready(())
     }
 }
 

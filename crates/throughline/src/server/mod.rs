@@ -25,7 +25,9 @@ mod dispatch;
 mod driving;
 mod era;
 mod exchange;
+mod keeping;
 mod listen;
+mod listener;
 mod live;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -49,8 +51,10 @@ mod watch;
 
 pub use counters::Counters;
 pub use era::Era;
+pub use keeping::{AfterRestart, Interrupted};
+pub use listener::Listener;
 pub use registry::Closed;
 pub use serve::{Serve, serve};
 pub use stdio::Stdio;
 pub use stream::StoreFailure;
-pub use streamable_http::{Builder, ResponseBody, ResponseMode, StreamableHttp};
+pub use streamable_http::{Builder, ResponseBody, ResponseMode, RestoreError, Restored, StreamableHttp};

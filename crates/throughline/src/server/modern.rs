@@ -14,7 +14,8 @@ use throughline_proto::stateless::{KeyRing, ListenLimits, Listening, Metadata, T
 
 use super::calls::CallPermit;
 use super::counters::Tally;
-use super::dispatch::{drive, to_call};
+use super::dispatch::{start, to_call};
+use super::driving::Started;
 use super::era::Era;
 use super::exchange::{Exchange, ModernExchange};
 use super::rounds::Asking;
@@ -184,24 +185,25 @@ impl Modern {
     }
 }
 
-/// Runs a call, or answers it with why it may not run. `headers` are those of the request, where it came with some.
-pub(crate) async fn run(
+/// Starts a call, to be awaited at once, or answers it with why it may not run. `headers` are those of the request, where it came with some.
+pub(crate) fn run(
     handler: &dyn Handler,
     exchange: &Arc<ModernExchange>,
     Admitted { call, caller, progress_token, trace, asking, permit }: Admitted,
     headers: Option<&HeaderMap>,
     http_parts: Option<Arc<Parts>>,
-) {
+) -> Started<ModernExchange> {
     if let Err(error) = admit(handler, exchange, &call, &caller, headers) {
         let outcome = Err(error);
         Watch::begin(handler, &call, exchange.id(), &caller, trace.as_deref(), exchange.tally())
             .end(Some(&outcome));
-        return exchange.settle(0, Some(exchange.id()), outcome.map_err(McpError::into_object));
+        exchange.settle(0, Some(exchange.id()), outcome.map_err(McpError::into_object));
+        return Started::nothing();
     }
     exchange.admit(&caller, asking);
     let channel = Arc::clone(exchange) as Arc<dyn Channel>;
     let scope = CallScope::new(channel, CALL, caller, None, progress_token, http_parts, trace);
-    drive(handler, exchange, 0, exchange.id(), call, scope, permit).await;
+    start(handler, exchange, 0, exchange.id(), call, scope, permit)
 }
 
 /// An `initialize` where no session can be opened: its sender may have nothing but this error to show.

@@ -1,11 +1,11 @@
 //! The sessions of a front door: found by id, bounded in number, ended when idle.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use foldhash::fast::RandomState;
 use throughline_proto::log::SessionId;
 
 use super::live::Live;
@@ -22,7 +22,7 @@ pub enum Closed {
     Idle,
     /// It was never used, and had to make room for another.
     Evicted,
-    /// The server shuts down.
+    /// The server shuts down. Where the store keeps sessions it lives on in the next process.
     Shutdown,
 }
 
@@ -40,7 +40,7 @@ impl Registry {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             count: AtomicUsize::new(0),
             most,
             opened: Mutex::default(),
@@ -63,6 +63,15 @@ impl Registry {
             return Err(Full);
         }
         Ok(evicted)
+    }
+
+    /// Makes room for one that was there before, and evicts nobody for it. False when there is none.
+    pub(crate) fn readmit(&self) -> bool {
+        let has_room = self.count.fetch_add(1, Ordering::Relaxed) < self.most;
+        if !has_room {
+            self.withdraw();
+        }
+        has_room
     }
 
     /// Gives back the room of a session that was admitted and not inserted.
@@ -135,7 +144,9 @@ impl Registry {
     }
 }
 
-type Shard = Mutex<HashMap<SessionId, Arc<Live>>>;
+// Ids are ours or the server's own generator's, so nobody can flood a map with ids that meet: the hash need not withstand
+// that, though it has a random key. SipHash would cost a request some hundred instructions.
+type Shard = Mutex<HashMap<SessionId, Arc<Live>, RandomState>>;
 
 /// There is no room for another session.
 #[derive(Debug)]

@@ -14,20 +14,22 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
+use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
 use super::StreamableHttp;
+use super::listener::Listener;
 use super::patient_io::PatientIo;
 use crate::handler::Server;
 use crate::runtime;
 
 /// Serves `service` on `listener` over HTTP/1.1 and HTTP/2 without TLS (h2c), until it is told to stop.
 ///
-/// `service` is a [`StreamableHttp`], or any tower service that calls one for a path of its own. `.await` the result.
+/// `service` is a [`StreamableHttp`], or any tower service that calls one for a path of its own. `listener` is a
+/// [`TcpListener`], or any other [`Listener`]. `.await` the result.
 ///
-/// TCP_NODELAY is on; a request's head may take 30 s, and a connection to which nothing could be written for 30 s is
+/// TCP_NODELAY is on; a connection's first words and a request's head may take 30 s each, and a connection to which nothing could be written for 30 s is
 /// reset.
 ///
 /// ```no_run
@@ -44,7 +46,7 @@ use crate::runtime;
 /// # Errors
 ///
 /// None so far: a connection that fails ends alone, and a failing accept is tried again.
-pub fn serve<S>(listener: TcpListener, service: S) -> Serve<S> {
+pub fn serve<L: Listener, S>(listener: L, service: S) -> Serve<L, S> {
     Serve {
         listener,
         service,
@@ -77,8 +79,8 @@ impl Server {
 
 /// A server about to run: `.await` it. See [`serve`].
 #[must_use = "nothing is served unless awaited"]
-pub struct Serve<S> {
-    listener: TcpListener,
+pub struct Serve<L, S> {
+    listener: L,
     service: S,
     stop: Pin<Box<dyn Future<Output = ()> + Send>>,
     draining: Option<(StreamableHttp, Duration)>,
@@ -87,7 +89,7 @@ pub struct Serve<S> {
     write_timeout: Duration,
 }
 
-impl<S> Serve<S> {
+impl<L, S> Serve<L, S> {
     /// Stops when `stop` ends: accepts no more connections, and lets those there are finish what they do.
     pub fn shutdown_on(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         self.stop = Box::pin(stop);
@@ -120,8 +122,9 @@ impl<S> Serve<S> {
     }
 }
 
-impl<S, B> Serve<S>
+impl<L, S, B> Serve<L, S>
 where
+    L: Listener,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -129,18 +132,25 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     async fn run(self) -> io::Result<()> {
-        let Self { listener, service, mut stop, draining, max_connections, header_timeout, write_timeout } =
-            self;
+        let Self {
+            mut listener,
+            service,
+            mut stop,
+            draining,
+            max_connections,
+            header_timeout,
+            write_timeout,
+        } = self;
         let places = Arc::new(Semaphore::new(max_connections));
         let (stopping, stopped) = watch::channel(());
         let builder = Arc::new(connection_builder(header_timeout));
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = accept(&mut listener, &places) => accepted,
             };
             let (connection, place) = accepted;
-            let io = TokioIo::new(PatientIo::new(connection, write_timeout));
+            let io = TokioIo::new(PatientIo::new(connection, header_timeout, write_timeout));
             let service = TowerToHyperService::new(service.clone());
             let (builder, mut stopped) = (Arc::clone(&builder), stopped.clone());
             runtime::spawn(async move {
@@ -171,8 +181,9 @@ where
     }
 }
 
-impl<S, B> IntoFuture for Serve<S>
+impl<L, S, B> IntoFuture for Serve<L, S>
 where
+    L: Listener,
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -187,7 +198,7 @@ where
     }
 }
 
-impl<S> std::fmt::Debug for Serve<S> {
+impl<L: std::fmt::Debug, S> std::fmt::Debug for Serve<L, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
     }
@@ -207,19 +218,14 @@ fn connection_builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> 
 }
 
 /// The next connection, with its place. Errors of accepting (too many open files, a peer that is gone already) pass.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Listener>(
+    listener: &mut L,
     places: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+) -> (L::Connection, tokio::sync::OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => {
-                if let Err(error) = connection.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY could not be set");
-                }
-                return (connection, place);
-            }
+            Ok(connection) => return (connection, place),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

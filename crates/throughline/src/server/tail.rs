@@ -32,7 +32,7 @@ pub(crate) struct Tail {
     reading: Option<Reading>,
     /// The store takes its time for reads.
     reads_late: bool,
-    /// Where events were dropped, go on with the oldest held: for a client that came without a cursor.
+    /// Where events were dropped, go on with the oldest held: for a client that has no id yet that it could be told with.
     skips_gaps: bool,
     retry: Duration,
     done: bool,
@@ -61,11 +61,12 @@ impl Tail {
     pub(crate) fn primed(mut self) -> Self {
         self.head.reserve(FIRST_FRAME);
         let id = self.stream.cursor(self.after).text();
-        sse::write_prime(&mut self.head, &id, Some(self.retry));
+        sse::write_prime(&mut self.head, id, Some(self.retry));
+        self.skips_gaps = false;
         self
     }
 
-    /// Goes on with the oldest event held where events were dropped.
+    /// Goes on with the oldest event held where events were dropped before the first id was given.
     pub(crate) fn skipping_gaps(mut self) -> Self {
         self.skips_gaps = true;
         self
@@ -87,7 +88,7 @@ impl Tail {
             Turn::Close(closing, _) => Some(closing),
             Turn::KeepAlive => {
                 self.head.extend_from_slice(sse::KEEP_ALIVE);
-                return Poll::Ready(Some(self.head.split().freeze()));
+                return Poll::Ready(Some(self.take_head()));
             }
             Turn::Read => None,
         };
@@ -103,14 +104,21 @@ impl Tail {
             Poll::Ready(Ok(_)) | Poll::Pending => match closing {
                 // What was there when it was decided is still being read.
                 Some(_) if self.reading.is_some() && self.head.is_empty() => Poll::Pending,
-                Some(_) if self.reading.is_some() => Poll::Ready(Some(self.head.split().freeze())),
+                Some(_) if self.reading.is_some() => Poll::Ready(Some(self.take_head())),
                 Some(closing) => self.finish(closing.retry()),
                 None if self.head.is_empty() => Poll::Pending,
-                None => Poll::Ready(Some(self.head.split().freeze())),
+                None => Poll::Ready(Some(self.take_head())),
             },
             // Events were dropped while this connection was reading: it ends, and the client, coming back with its last
             // id, is told how many.
             Poll::Ready(Err(ReadError::Dropped(_))) => self.finish(Some(self.retry)),
+            // It failed before it took anything: what comes goes around it, and wakes this reader.
+            Poll::Ready(Err(ReadError::Unknown)) if closing.is_none() && self.stream.goes_around_store() => {
+                if self.head.is_empty() {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(self.take_head()))
+            }
             Poll::Ready(Err(ReadError::Unknown)) => self.finish(None),
             Poll::Ready(Err(error)) => {
                 tracing::error!(
@@ -127,7 +135,7 @@ impl Tail {
         let direct = self.stream.take_direct(self.number);
         if !direct.is_empty() {
             self.head.extend_from_slice(&direct);
-            return Some(Poll::Ready(Some(self.head.split().freeze())));
+            return Some(Poll::Ready(Some(self.take_head())));
         }
         self.stream.is_over_directly().then(|| self.finish(None))
     }
@@ -204,6 +212,7 @@ impl Tail {
 
     fn take(&mut self, page: &Page) -> Bytes {
         let events = &page.events[..];
+        self.skips_gaps = false;
         self.after = events.last().map_or(self.after, |event| event.seq);
         let frame = match events {
             [only] if self.head.is_empty() => self.frame_of(only),
@@ -213,7 +222,7 @@ impl Tail {
                     let frame = self.frame_of(event);
                     self.head.extend_from_slice(&frame);
                 }
-                self.head.split().freeze()
+                self.take_head()
             }
         };
         self.stream.advance(self.number, events);
@@ -222,6 +231,11 @@ impl Tail {
             self.stream.detach(self.number);
         }
         frame
+    }
+
+    /// The head, with its memory: a reader that waits for long holds none.
+    fn take_head(&mut self) -> Bytes {
+        std::mem::take(&mut self.head).freeze()
     }
 
     fn frame_of(&self, event: &crate::store::Event) -> Bytes {
@@ -235,7 +249,7 @@ impl Tail {
         if let Some(retry) = retry {
             sse::write_retry(&mut self.head, retry);
         }
-        Poll::Ready((!self.head.is_empty()).then(|| self.head.split().freeze()))
+        Poll::Ready((!self.head.is_empty()).then(|| self.take_head()))
     }
 }
 

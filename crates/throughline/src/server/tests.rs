@@ -99,6 +99,53 @@ async fn a_result_too_large_for_the_log_reaches_the_connection_that_waits_for_it
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_call_says_first_leaves_before_it_goes_on() {
+    let went_on = Arc::new(AtomicBool::new(false));
+    let server = Server::new("t", "1").tool(tool("busy", {
+        let went_on = Arc::clone(&went_on);
+        move |cx: Context| {
+            let went_on = Arc::clone(&went_on);
+            async move {
+                cx.progress(1.0).await.unwrap();
+                // From here on it computes, and no await makes it wait.
+                went_on.store(true, Ordering::Relaxed);
+                "done"
+            }
+        }
+    }));
+    let endpoint = StreamableHttp::new(server);
+    let session = open(&endpoint, "2025-11-25").await;
+    let mut body = post(&endpoint, &session, &call(1, "busy")).await.into_body();
+    let first = within(body.frame()).await.unwrap().unwrap().into_data().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("notifications/progress"));
+    assert!(!went_on.load(Ordering::Relaxed), "it went on before its first event had left");
+    let rest = within(body.collect()).await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("done"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_leaves_in_few_frames() {
+    let server = Server::new("t", "1").tool(tool("burst", |cx: Context| async move {
+        for done in 1..=1_000 {
+            cx.progress(f64::from(done)).await.unwrap();
+        }
+        "done"
+    }));
+    let endpoint = StreamableHttp::new(server);
+    let session = open(&endpoint, "2025-11-25").await;
+    let mut body = post(&endpoint, &session, &call(1, "burst")).await.into_body();
+    let (mut frames, mut events) = (0, 0);
+    while let Some(frame) = within(body.frame()).await {
+        frames += 1;
+        events += String::from_utf8_lossy(&frame.unwrap().into_data().unwrap())
+            .matches("notifications/progress")
+            .count();
+    }
+    assert_eq!(events, 1_000);
+    assert!(frames <= 16, "{frames} frames");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_answer_of_a_batch_is_lost_when_calls_end_together() {
     let server = Server::new("t", "1").tool(tool("together", |cx: Context| async move {
@@ -238,6 +285,7 @@ async fn a_post_ends_when_its_session_ends_before_it_is_decided() {
 struct Moody {
     store: MemoryStore,
     fails: Arc<AtomicBool>,
+    panics: Arc<AtomicBool>,
     slow_appends: Arc<AtomicBool>,
     /// Reads answer what they saw when they were asked, but only once this is fired.
     held_reads: Arc<Mutex<Option<Vec<oneshot::Sender<()>>>>>,
@@ -251,13 +299,16 @@ impl EventStore for Moody {
         if self.slow_appends.load(Ordering::SeqCst) {
             let (store, at, events) = (self.store.clone(), at.clone(), batch.events.to_vec());
             let (written, ends) = (batch.written, batch.ends);
+            let panics = self.panics.load(Ordering::SeqCst);
             return Soon::later(async move {
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
                 }
+                assert!(!panics, "it is very moody, and takes its time");
                 store.append(&at, epoch, Append { events: &events, written, ends, note: None }).await
             });
         }
+        assert!(!self.panics.load(Ordering::SeqCst), "it is very moody");
         self.store.append(at, epoch, batch)
     }
 
@@ -393,6 +444,84 @@ async fn an_event_that_comes_while_a_read_takes_its_time_is_not_missed() {
     release().await;
     release().await;
     within(reader).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_has_failed_and_the_call_gets_an_answer() {
+    for slow in [false, true] {
+        let store = Moody::default();
+        store.slow_appends.store(slow, Ordering::SeqCst);
+        let panics = Arc::clone(&store.panics);
+        let server = Server::new("t", "1").tool(tool("unlucky", move |cx: Context| {
+            let panics = Arc::clone(&panics);
+            async move {
+                cx.progress(1.0).await?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                panics.store(true, Ordering::SeqCst);
+                cx.progress(2.0).await?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                cx.progress(3.0).await?;
+                Ok::<_, crate::Error>("done")
+            }
+        }));
+        let endpoint = StreamableHttp::builder(server).event_store(store.clone()).build();
+        let session = open(&endpoint, "2025-11-25").await;
+        let text = text(post(&endpoint, &session, &call(7, "unlucky")).await).await;
+        let last = text.trim_end().lines().last().unwrap();
+        assert!(
+            last.starts_with(r#"data: {"jsonrpc":"2.0","id":7,"error":{"code":-32603,"#),
+            "{slow}: {text}"
+        );
+        assert!(endpoint.counters().store_failures >= 1);
+        idle(&endpoint).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_who_resume_an_ended_stream_at_once_share_it() {
+    let store = Moody::default();
+    let server = Server::new("t", "1").tool(tool("steps", |cx: Context| async move {
+        cx.progress(1.0).await.unwrap();
+        "done"
+    }));
+    let endpoint = StreamableHttp::builder(server).event_store(store.clone()).build();
+    let session = open(&endpoint, "2025-11-25").await;
+    let all = text(post(&endpoint, &session, &call(1, "steps")).await).await;
+    let first = all.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+
+    *store.held_reads.locked() = Some(Vec::new());
+    let resume = || {
+        let request = Request::builder()
+            .uri("/mcp")
+            .header("host", "localhost")
+            .header("accept", "text/event-stream")
+            .header("mcp-session-id", &session)
+            .header("last-event-id", &first)
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let endpoint = endpoint.clone();
+        tokio::spawn(async move { endpoint.handle(request).await })
+    };
+    let resumes = [resume(), resume()];
+    within(async {
+        while store.held_reads.locked().as_ref().unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Both have looked for the stream, and neither has found one in use.
+    for held in store.held_reads.locked().take().unwrap() {
+        held.send(()).unwrap();
+    }
+    let mut bodies = Vec::new();
+    for resume in resumes {
+        bodies.push(within(resume).await.unwrap());
+    }
+    let mut served = 0;
+    for body in bodies {
+        served += text(body).await.matches("done").count();
+    }
+    assert_eq!(served, 1, "the newer reader takes over, and the older one ends");
 }
 
 #[tokio::test(start_paused = true)]
@@ -617,9 +746,10 @@ async fn whoever_comes_to_a_stream_that_was_cut_finds_its_end() {
         backlog: Arc::new(backlog),
         largest_event: 1 << 20,
         on_failure: StoreFailure::default(),
+        keeping: None,
     };
     let key = StreamKey { session: SessionId::from("s"), stream: 1 };
-    let stream = Stream::new(key.clone(), 7, logs, Arc::default());
+    let stream = Stream::new(key.clone(), 7, logs, Arc::default(), None);
     assert!(stream.send(Weight::DROPPABLE, |out| out.extend_from_slice(b"{}")));
     // As when a session is released at a shutdown: the store keeps the event and knows of no end.
     stream.cut();

@@ -28,7 +28,7 @@ pub use throughline_proto::log::{Dropped, Event, Events, Page, ReadBudget, Sessi
 
 pub use self::error::{AppendError, BoxError, ReadError};
 pub use self::limits::{Limits, Usage};
-pub use self::memory::MemoryStore;
+pub use self::memory::{MemoryStore, RestoredSession, RestoredStream, Standing, StreamStanding};
 pub use self::sessions::{KeptSession, KeptStream, SessionStore};
 pub use self::soon::Soon;
 pub use self::watch::{Bell, Watch};
@@ -86,7 +86,7 @@ pub struct Append<'a> {
 ///    may come on top while they are being appended.
 /// 7. *Ending.* An ended stream says so to its readers and refuses new events with [`AppendError::Ended`].
 /// 8. *Fenced.* Once a session was written with an epoch, a writer with an older one is refused with
-///    [`AppendError::Fenced`].
+///    [`AppendError::Fenced`]. A batch that is refused for another reason takes nothing over.
 /// 9. *Forgetting.* [`forget`](Self::forget) removes all events of a session and its record, wakes its watchers, and what a
 ///    late writer still appends is refused with [`AppendError::Ended`] and starts nothing. [`release`](Self::release) keeps
 ///    them.

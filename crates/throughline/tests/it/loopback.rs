@@ -115,3 +115,74 @@ async fn a_head_that_never_comes_whole_ends_its_connection() {
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
     served.stop().await;
 }
+
+/// Of such a connection it is not known which HTTP it will speak, and the clocks for heads do not run yet.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_or_half_a_preface_is_ended() {
+    let endpoint = StreamableHttp::new(kit::server(&Gate::new()));
+    let served = Loopback::serve(&endpoint).await;
+    for words in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+        let began = tokio::time::Instant::now();
+        let mut socket = TcpStream::connect(served.address).await.unwrap();
+        socket.write_all(words).await.unwrap();
+        let mut answer = Vec::new();
+        // The clock is virtual: this ends when the server gives up, and hangs if it does not.
+        let _ = socket.read_to_end(&mut answer).await;
+        assert_eq!((answer, began.elapsed().as_secs()), (Vec::new(), 30), "{words:?}");
+    }
+    served.stop().await;
+}
+
+/// A head that comes byte by byte is no reason to wait longer than for one that does not come.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_trickles_ends_its_connection() {
+    let endpoint = StreamableHttp::new(kit::server(&Gate::new()));
+    let served = Loopback::serve(&endpoint).await;
+    let began = tokio::time::Instant::now();
+    let socket = TcpStream::connect(served.address).await.unwrap();
+    let (mut reading, mut writing) = socket.into_split();
+    let trickling = tokio::spawn(async move {
+        while writing.write_all(b"x").await.is_ok() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let _ = reading.read_to_end(&mut answer).await;
+    assert!(began.elapsed() <= Duration::from_secs(61), "{:?}", began.elapsed());
+    trickling.await.unwrap();
+    served.stop().await;
+}
+
+/// Over HTTP/2 too a body has its time, and only its stream ends with it.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_over_http_2_is_408() {
+    let endpoint = StreamableHttp::new(kit::server(&Gate::new()));
+    let served = Loopback::serve(&endpoint).await;
+    let socket = TcpStream::connect(served.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let uri = format!("http://{}/mcp", served.address);
+    let request = Request::post(&uri).header("content-type", "application/json").body(Silent).unwrap();
+    let began = tokio::time::Instant::now();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), began.elapsed().as_secs()), (408, 30));
+    assert!(!connection.is_finished());
+    connection.abort();
+    served.stop().await;
+}
+
+/// A body that never comes.
+struct Silent;
+
+impl http_body::Body for Silent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}

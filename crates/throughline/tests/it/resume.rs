@@ -9,7 +9,7 @@ use throughline::revision::Revision;
 use throughline::store::{Limits, MemoryStore};
 use throughline::{Principal, ResponseMode, StreamableHttp};
 
-use crate::support::{Event, Gate, REVISIONS, Wire, kit, settle, text, until};
+use crate::support::{Event, Gate, REVISIONS, Wire, call, kit, settle, text, until};
 
 fn endpoint(gate: &Gate) -> StreamableHttp {
     StreamableHttp::builder(kit::server(gate)).response_mode(ResponseMode::Sse).build()
@@ -103,6 +103,61 @@ async fn dropped_events_are_counted_and_the_rest_can_be_had() {
     assert_eq!(rest[0].progress(), Some(lost as f64 + 1.0));
     assert_eq!(text(&rest.last().unwrap().message), "done", "a dropped notification never costs a result");
     assert_eq!(endpoint.counters().resumes_gone, 1);
+}
+
+/// A result that is still held is delivered, though notifications after it are gone.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_before_a_hole_is_delivered_first() {
+    let gate = Gate::new();
+    let store = MemoryStore::new(Limits { stream_events: 4, ..Limits::default() });
+    let endpoint = StreamableHttp::builder(kit::server(&gate)).event_store(store).build();
+    let wire = Wire::open(&endpoint, Revision::V2025_03_26).await;
+    let batch = json!([
+        call(1, "gated", json!({ "before": 0, "after": 0 })),
+        call(2, "gated", json!({ "before": 1, "after": 50 })),
+    ]);
+    let mut events = wire.post(batch).send().await.events();
+    let first = events.next().await.unwrap().id.unwrap();
+    drop(events);
+    gate.open(1);
+    until(|| endpoint.in_flight() == 1).await;
+    gate.open(1);
+    until(|| endpoint.in_flight() == 0).await;
+
+    let held = wire.resume(&first).send().await.events().all().await;
+    assert_eq!(text(&held[0].message), "done");
+    let place = held[0].id.as_deref().unwrap();
+    let gone = wire.resume(place).send().await.json().await["error"]["data"].clone();
+    assert_eq!((&gone["reason"], &gone["lost"]), (&json!("gone"), &json!(48)), "{gone}");
+    let rest = wire.resume(gone["oldest"].as_str().unwrap()).send().await.events().all().await;
+    assert_eq!(rest.len(), 3);
+    assert_eq!(text(&rest[2].message), "done");
+}
+
+/// A client that has no id yet cannot come back for what is held: it gets that, without what is gone.
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_before_the_first_id_never_costs_the_result() {
+    let gate = Gate::new();
+    for mode in [ResponseMode::Adaptive, ResponseMode::Sse] {
+        let store = MemoryStore::new(Limits { stream_events: 8, ..Limits::default() });
+        let endpoint =
+            StreamableHttp::builder(kit::server(&gate)).response_mode(mode).event_store(store).build();
+        for revision in REVISIONS {
+            let wire = Wire::open(&endpoint, revision).await;
+            let unread = wire.call(1, "steps", json!({ "count": 50 })).await;
+            until(|| endpoint.in_flight() == 0).await;
+            let events = unread.all().await;
+            let (id, last) = events.iter().fold((None, None), |(id, last), event| {
+                (event.id.clone().or(id), (!event.message.is_null()).then_some(event).or(last))
+            });
+            if revision.primes() {
+                let gone = wire.resume(&id.unwrap()).send().await.json().await;
+                assert_eq!(gone["error"]["data"]["lost"], 43, "{gone}");
+            } else {
+                assert_eq!(text(&last.expect("the result").message), "done", "{revision}");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

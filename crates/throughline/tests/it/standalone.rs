@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use throughline::revision::Revision;
 use throughline::session::ProgressRoute;
+use throughline::store::{EventStore, Limits, MemoryStore};
 use throughline::{Context, Error, RawQuestion, Roots, Server, StreamableHttp, resource, tool};
 
 use crate::support::{Gate, REVISIONS, Wire, call, kit, request, text, within};
@@ -47,6 +48,30 @@ async fn it_gives_what_was_never_written_and_then_what_comes() {
         assert_eq!(resumed.message().await.message["params"]["n"], 5);
         assert!(again.next().await.is_none(), "the newest reader takes over");
         assert!(resumed.is_quiet().await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_has_an_id_is_told_what_it_lost() {
+    let server = kit::server(&Gate::new());
+    let store = MemoryStore::new(Limits { stream_events: 8, ..Limits::default() });
+    let endpoint = StreamableHttp::builder(server.clone()).event_store(store).build();
+    for revision in REVISIONS {
+        let wire = Wire::open(&endpoint, revision).await;
+        let mut stream = wire.get().send().await.events();
+        server.notify_all("it/n", &json!({ "n": 1 })).unwrap();
+        let first = stream.message().await;
+        for number in 2..=21 {
+            server.notify_all("it/n", &json!({ "n": number })).unwrap();
+        }
+        while let Some(event) = stream.next().await {
+            assert!(event.message.is_null(), "nothing is skipped: {event:?}");
+        }
+        let gone = wire.resume(&first.id.unwrap()).send().await.json().await;
+        assert_eq!(gone["error"]["data"]["lost"], 12, "{gone}");
+        let oldest = gone["error"]["data"]["oldest"].as_str().unwrap();
+        let mut resumed = wire.resume(oldest).send().await.events();
+        assert_eq!(resumed.message().await.message["params"]["n"], 14);
     }
 }
 
@@ -181,6 +206,45 @@ async fn progress_falls_back_to_its_own_stream() {
     let events = sending.await.unwrap().events().all().await;
     assert_eq!(events.iter().filter_map(|event| event.progress()).collect::<Vec<_>>(), [2.0]);
     assert_eq!(text(&events.last().unwrap().message), "done");
+}
+
+/// Progress that the store gave up while nobody read it is waited for by nobody.
+#[tokio::test(start_paused = true)]
+async fn a_result_does_not_wait_for_progress_that_is_gone() {
+    let gate = Gate::new();
+    let server = kit::server(&gate).tool(tool("fill", |cx: Context| async move {
+        let question = RawQuestion::new("ping", &json!({ "pad": "x".repeat(850) }))?;
+        cx.ask(question).await.map(|_| "filled").map_err(Error::from)
+    }));
+    let store = MemoryStore::new(Limits { session_bytes: 2_000, ..Limits::default() });
+    let endpoint = StreamableHttp::builder(server)
+        .event_store(store.clone())
+        .progress_route(ProgressRoute::Standalone)
+        .build();
+    for revision in REVISIONS {
+        let wire = Wire::open(&endpoint, revision).await;
+        let unread = wire.get().send().await;
+        let sending = wire.post(call(1, "gated", json!({ "before": 1, "after": 0 }))).start();
+        gate.until_came(gate.went() + 1).await;
+        drop(unread);
+        let questions = [2, 3].map(|id| wire.post(call(id, "fill", json!({}))).send());
+        for question in questions {
+            assert_eq!(question.await.status(), 200);
+        }
+        assert_eq!(store.usage().events, 2, "the questions alone are held");
+        let mut stream = wire.get().send().await.events();
+        let prime = if revision.primes() { stream.next().await } else { None };
+        assert!(prime.is_none_or(|prime| prime.message.is_null()) && stream.is_quiet().await);
+        gate.open(1);
+        let answer = sending.await.unwrap();
+        let result = match answer.header("content-type") {
+            "application/json" => answer.json().await,
+            // A response without its result goes on with comments for ever.
+            _ => within(async { answer.events().message().await }).await.message,
+        };
+        assert_eq!(text(&result), "done");
+        assert_eq!(wire.delete().send().await.status(), 204);
+    }
 }
 
 /// A server whose tool gives its session away, and asks it later, outside the call.

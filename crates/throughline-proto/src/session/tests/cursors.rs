@@ -14,7 +14,7 @@ fn only_places_of_this_session_are_cursors() {
     let (_, call) = started(&mut pair);
     pair.progress(call, 1.0);
     let session = pair.server.session();
-    let stream = StreamNo(session.record().streams);
+    let stream = session.stream_of(call).unwrap();
     let own = session.cursor(stream, 1);
     assert_eq!(session.resume(&own.to_string()), Some(own));
     assert_eq!(
@@ -42,7 +42,7 @@ fn a_place_that_the_stream_has_not_reached_is_no_cursor() {
     let (_, call) = started(&mut pair);
     pair.progress(call, 1.0);
     let session = pair.server.session();
-    let ahead = session.cursor(StreamNo(session.record().streams), 2).to_string();
+    let ahead = session.cursor(session.stream_of(call).unwrap(), 2).to_string();
     pair.get(Some(&ahead));
     pair.settle();
     assert_eq!(pair.client.refused[0].kind(), RefusalKind::CursorInvalid);
@@ -79,6 +79,30 @@ fn who_comes_back_too_late_is_told_what_is_lost_and_gets_the_rest() {
     let seqs: Vec<_> =
         pair.client.arrived.iter().filter(|event| !event.text.is_empty()).map(|event| event.seq).collect();
     assert_eq!(seqs, [1, 4, 5]);
+    assert_sound(&pair);
+}
+
+#[test]
+fn what_is_held_before_a_hole_is_delivered_and_then_the_loss_is_told() {
+    let mut pair = Pair::new(Revision::V2025_11_25);
+    pair.listen();
+    pair.settle();
+    let source = pair.client.sources.iter().position(|source| source.is_standalone).unwrap();
+    pair.link.delay = SECOND;
+    pair.link.drop_next = 1;
+    pair.cut(source, 0);
+    // A request, which is kept, and notifications after it, most of which are dropped.
+    pair.server.most_events = 3;
+    pair.server.lose_readers();
+    pair.ping(None, MINUTE).unwrap();
+    for _ in 0..5 {
+        tell(&mut pair);
+    }
+    pair.settle();
+    let seqs: Vec<_> =
+        pair.client.arrived.iter().filter(|event| !event.text.is_empty()).map(|event| event.seq).collect();
+    assert_eq!(seqs, [1, 5, 6]);
+    assert_eq!(pair.client.sources[source].lost, 3);
     assert_sound(&pair);
 }
 

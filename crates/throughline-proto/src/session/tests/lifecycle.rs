@@ -128,8 +128,8 @@ fn a_record_rebuilds_the_session_and_no_number_is_used_again() {
 
     let text = serde_json::to_string(&session.record()).unwrap();
     let record: SessionRecord = serde_json::from_str(&text).unwrap();
-    let mut rebuilt =
-        Session::restore(record, &everything(), SessionLimits::default()).expect("a revision with sessions");
+    let mut rebuilt = Session::restore(record, 1, &everything(), SessionLimits::default())
+        .expect("a revision with sessions");
     assert_eq!(rebuilt.revision(), Revision::V2025_06_18);
     assert_eq!(rebuilt.client().info.as_ref().unwrap().name, "client");
     assert!(rebuilt.client().capabilities.elicitation.is_some_and(|elicitation| elicitation.url));
@@ -152,8 +152,84 @@ fn a_record_of_no_session_is_not_rebuilt() {
     let mut pair = Pair::with(Revision::V2025_11_25, SessionLimits::default(), ALL_CAPABILITIES);
     for date in ["2026-07-28", "1999-12-31"] {
         let record = SessionRecord { protocol_version: date.into(), ..pair.server.session().record() };
-        assert!(Session::restore(record, &everything(), SessionLimits::default()).is_none());
+        assert!(Session::restore(record, 1, &everything(), SessionLimits::default()).is_none());
     }
+}
+
+#[test]
+fn each_life_has_numbers_of_its_own_that_json_carries_exactly() {
+    let mut pair = Pair::with(Revision::V2025_11_25, SessionLimits::default(), ALL_CAPABILITIES);
+    let now = pair.now;
+    let mut session = |epoch| {
+        let record = pair.server.session().record();
+        Session::restore(record, epoch, &everything(), SessionLimits::default())
+    };
+    let (mut last_stream, mut last_ask) = (StreamNo(0), AskNo(0));
+    for epoch in [1, 2, 3, 1000, (1 << 21) - 1] {
+        let mut life = session(epoch).expect("an epoch");
+        for _ in 0..3 {
+            let stream = life.open_stream();
+            let ask =
+                life.handle_ask(now, None, Question::Ping, Roads::default(), Patience::new(MINUTE)).unwrap();
+            assert!(stream > last_stream && ask.no > last_ask, "{epoch}: {stream:?} {ask:?}");
+            assert_eq!(life.resume(&life.cursor(stream, 1).to_string()), Some(life.cursor(stream, 1)));
+            let RequestId::Number(id) = ask.no.request_id() else { panic!("a number") };
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_precision_loss,
+                reason = "it is what is tested"
+            )]
+            let through_a_double = id as f64 as i64;
+            assert_eq!(through_a_double, id, "{epoch}");
+            (last_stream, last_ask) = (stream, ask.no);
+        }
+        let future = life.cursor(StreamNo(last_stream.0 + 1), 1).to_string();
+        assert_eq!(life.resume(&future), None, "a stream that has not been opened");
+    }
+    assert!(session(1 << 21).is_none(), "its ids would not be exact");
+}
+
+#[test]
+fn a_session_whose_client_was_not_ready_is_restored_unused() {
+    let params = Raw::from_json(
+        r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}"#,
+    )
+    .unwrap();
+    let limits = SessionLimits::default();
+    let (session, _) = Session::open(Some(&params), &everything(), 7, limits).unwrap();
+    let rebuilt = Session::restore(session.record(), 1, &everything(), limits).unwrap();
+    assert!(!rebuilt.is_initialized() && !rebuilt.is_used());
+}
+
+#[test]
+fn the_record_changes_only_where_the_changes_are_counted() {
+    let mut pair = Pair::new(Revision::V2025_11_25);
+    let mut count = pair.server.session().changes();
+    assert_eq!(count, 1, "the client said that it is ready");
+    for (method, params, changed) in [
+        ("logging/setLevel", r#"{"level":"debug"}"#, true),
+        ("logging/setLevel", r#"{"level":"debug"}"#, false),
+        ("logging/setLevel", r#"{"level":"loud"}"#, false),
+        ("logging/setLevel", r#"{"level":"error"}"#, true),
+        ("resources/subscribe", r#"{"uri":"a:b"}"#, true),
+        ("resources/subscribe", r#"{"uri":"a:b"}"#, false),
+        ("resources/subscribe", "{}", false),
+        ("resources/unsubscribe", r#"{"uri":"a:c"}"#, false),
+        ("resources/unsubscribe", r#"{"uri":"a:b"}"#, true),
+        ("ping", "{}", false),
+        ("tools/call", r#"{"name":"any"}"#, false),
+    ] {
+        let before = serde_json::to_string(&pair.server.session().record()).unwrap();
+        pair.call(method, params);
+        pair.settle();
+        let after = serde_json::to_string(&pair.server.session().record()).unwrap();
+        assert_eq!(before != after, changed, "{method} {params}");
+        count += u64::from(changed);
+        assert_eq!(pair.server.session().changes(), count, "{method} {params}");
+    }
+    pair.ping(None, MINUTE).unwrap();
+    pair.server.session().open_stream();
+    assert_eq!(pair.server.session().changes(), count, "numbers are not part of it");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn every_combination_of_roads_has_its_route() {
     let mut pair = Pair::new(Revision::V2025_11_25);
     let (_, call) = started(&mut pair);
     let session = pair.server.session();
-    let own = Route::Post(StreamNo(session.record().streams));
+    let own = Route::Post(session.stream_of(call).unwrap());
     let nowhere = Route::Nowhere(NoRoute::OneJsonBody);
     for (roads, progress, related) in [
         (roads(false, false, Request), own, own),

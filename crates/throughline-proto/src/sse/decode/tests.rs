@@ -202,6 +202,17 @@ fn written() -> impl Strategy<Value = Written> {
     ]
 }
 
+/// The mark in place of a byte that is not UTF-8 has three, and the limit is one of memory, wherever the stream is cut.
+#[test]
+fn what_replaces_bytes_counts() {
+    let stream = [&b"data: "[..], &[0xff; 40], b"\n\n"].concat();
+    for cuts in [&[][..], &[47], &[10, 20]] {
+        assert_eq!(decode(&stream, cuts, 64), [Err(TooLarge { limit: 64 })]);
+        assert_eq!(decode(&stream, cuts, 121).len(), 1);
+        assert!(decode(&stream, cuts, 121)[0].is_ok());
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_written_is_read(stream in prop::collection::vec(written(), 0..8), cuts in prop::collection::vec(any::<usize>(), 0..12)) {

@@ -2,14 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
-use super::Exchange;
+use super::{BODY_CAPACITY, Exchange};
 use crate::lock::Lock;
 use crate::server::outlet::Outlet;
 use crate::server::stream::Weight;
@@ -105,6 +105,19 @@ impl Answering {
         Self { mode, state: Mutex::new(state) }
     }
 
+    /// Answers that go out on a stream that began in an earlier life: nobody waits for a response.
+    pub(crate) fn again(outlet: Outlet, open: usize) -> Self {
+        let state = State {
+            phase: Phase::Streaming(outlet),
+            waker: None,
+            gone: true,
+            open,
+            answers: Gathered::Batch(Vec::new()),
+            status: StatusCode::OK,
+        };
+        Self { mode: Mode::Sse, state: Mutex::new(state) }
+    }
+
     pub(crate) fn mode(&self) -> Mode {
         self.mode
     }
@@ -164,21 +177,15 @@ impl Answering {
         let mut state = self.state.locked();
         match &state.phase {
             Phase::Streaming(outlet) => {
-                // A request counts as open until its answer is sent, so that the end never overtakes an answer.
                 let outlet = outlet.clone();
-                let last = state.open == 1;
-                if last {
-                    state.open = 0;
-                }
-                drop(state);
-                if !answer.is_empty() {
-                    outlet.send(Weight::response(last), &answer);
-                } else if last {
-                    outlet.end();
-                }
-                if !last && self.close_slot() {
-                    outlet.end();
-                }
+                let is_answered = !answer.is_empty();
+                self.stream(
+                    state,
+                    &outlet,
+                    is_answered.then_some(|out: &mut BytesMut| {
+                        out.extend_from_slice(&answer);
+                    }),
+                );
             }
             Phase::Undecided | Phase::Gathering(_) => {
                 state.open -= 1;
@@ -200,6 +207,42 @@ impl Answering {
                 }
             }
             Phase::Body => {}
+        }
+    }
+
+    /// The same for the answer that `write` writes: where it streams, straight into its event.
+    pub(crate) fn settle_with(&self, slot: usize, write: impl FnOnce(&mut BytesMut)) {
+        let state = self.state.locked();
+        if let Phase::Streaming(outlet) = &state.phase {
+            let outlet = outlet.clone();
+            return self.stream(state, &outlet, Some(write));
+        }
+        drop(state);
+        let mut body = BytesMut::with_capacity(BODY_CAPACITY);
+        write(&mut body);
+        self.settle(slot, StatusCode::OK, body);
+    }
+
+    /// Sends the answer of a request, or the end where the last one gets none.
+    fn stream(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        outlet: &Outlet,
+        answer: Option<impl FnOnce(&mut BytesMut)>,
+    ) {
+        // A request counts as open until its answer is sent, so that the end never overtakes an answer.
+        let last = state.open == 1;
+        if last {
+            state.open = 0;
+        }
+        drop(state);
+        match answer {
+            Some(write) => drop(outlet.send_with(Weight::response(last), write)),
+            None if last => outlet.end(),
+            None => {}
+        }
+        if !last && self.close_slot() {
+            outlet.end();
         }
     }
 

@@ -53,6 +53,9 @@ pub(crate) trait Exchange: Channel {
     /// The request in this slot has its answer, or none (no id) when it was taken back.
     fn settle(&self, slot: usize, id: Option<&RequestId>, answer: Result<Answer, ErrorObject>);
 
+    /// The runtime ends before a call does: where its log lives on, that says what becomes of it.
+    fn interrupt(&self) {}
+
     /// What a call is answered with whose handler was dropped before its end.
     fn dropped(&self) -> ErrorObject;
 
@@ -98,6 +101,7 @@ fn write_answer(
     answer: Result<Answer, ErrorObject>,
     write: impl FnOnce(&mut BytesMut, &mut Answer) -> Result<(), serde_json::Error>,
 ) -> Option<ErrorCode> {
+    let start = out.len();
     let error = match answer {
         Ok(mut answer) => match write(out, &mut answer) {
             Ok(()) => return None,
@@ -108,7 +112,7 @@ fn write_answer(
         },
         Err(error) => error,
     };
-    out.clear();
+    out.truncate(start);
     jsonrpc::write_error(out, Some(id), &error);
     Some(error.code)
 }

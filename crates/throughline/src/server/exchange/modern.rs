@@ -246,6 +246,11 @@ impl Channel for ModernExchange {
         }
     }
 
+    fn is_held_up_by_its_handler(&self) -> bool {
+        // A pipe has a thread of its own, and what is ready leaves together.
+        self.answering.mode() != Mode::Pipe
+    }
+
     fn wants_log(&self, level: LoggingLevel) -> bool {
         self.log_level.is_some_and(|least| level >= least)
     }

@@ -14,13 +14,14 @@ use throughline_proto::session::{
     AskNo, CallNo, MessageKind, NoRoute, ProgressRoute, Roads, Route, StreamNo,
 };
 
-use super::{Answering, Answers, BODY_CAPACITY, Done, Exchange, JsonBecause, Mode, write_answer};
+use super::{Answering, Answers, Done, Exchange, JsonBecause, Mode, write_answer};
 use crate::handler::channel::{Channel, Note, QuestionBody};
 use crate::handler::{AskError, CallOver, CallScope};
 use crate::server::counters::Tally;
+use crate::server::keeping::{Noted, ProgressFloors};
 use crate::server::live::{Live, write_note};
 use crate::server::outlet::Outlet;
-use crate::server::stream::Closing;
+use crate::server::stream::{Closing, Stream};
 
 /// A POST of a session with at least one request.
 pub(crate) struct SessionExchange {
@@ -32,6 +33,10 @@ pub(crate) struct SessionExchange {
     answering: Answering,
     /// Progress that took the standalone stream: its last event there.
     standalone_seq: AtomicU64,
+    /// What the requests are, where the store keeps sessions.
+    noted: Option<Arc<Noted>>,
+    /// What its calls said in an earlier life, where they run again.
+    before: Option<Box<ProgressFloors>>,
 }
 
 impl SessionExchange {
@@ -41,6 +46,7 @@ impl SessionExchange {
         mode: Mode,
         progress: ProgressRoute,
         answers: Answers,
+        noted: Option<Arc<Noted>>,
     ) -> Arc<Self> {
         let exchange = Arc::new(Self {
             live,
@@ -49,11 +55,33 @@ impl SessionExchange {
             http_parts: OnceLock::new(),
             answering: Answering::new(mode, answers),
             standalone_seq: AtomicU64::new(0),
+            noted,
+            before: None,
         });
         if matches!(mode, Mode::Sse | Mode::Pipe) {
             exchange.upgrade();
         }
         exchange
+    }
+
+    /// A POST of an earlier life: so many of its calls run again, on its stream, and nobody waits for a response.
+    pub(crate) fn again(
+        live: Arc<Live>,
+        stream: &Arc<Stream>,
+        progress: ProgressRoute,
+        calls: usize,
+        before: ProgressFloors,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            live,
+            stream: StreamNo(stream.key().stream),
+            progress,
+            http_parts: OnceLock::new(),
+            answering: Answering::again(Outlet::Log(Arc::clone(stream)), calls),
+            standalone_seq: AtomicU64::new(0),
+            noted: None,
+            before: Some(Box::new(before)),
+        })
     }
 
     pub(crate) fn live(&self) -> &Arc<Live> {
@@ -104,7 +132,7 @@ impl Exchange for SessionExchange {
     }
 
     fn open_outlet(&self) -> Outlet {
-        self.live.open_outlet(self.stream)
+        self.live.open_outlet(self.stream, self.noted.clone())
     }
 
     fn tally(&self) -> &Tally {
@@ -123,13 +151,22 @@ impl Exchange for SessionExchange {
     }
 
     fn settle(&self, slot: usize, id: Option<&RequestId>, answer: Result<Answer, ErrorObject>) {
-        // Nothing is written for a request that was taken back.
-        let mut body = BytesMut::with_capacity(if id.is_some() { BODY_CAPACITY } else { 0 });
-        if let Some(id) = id {
-            let revision = self.live.revision;
-            write_answer(&mut body, id, answer, |out, answer| revision.write_answer(out, id, answer));
+        let Some(id) = id else {
+            // Nothing is written for a request that was taken back.
+            return self.answering.settle(slot, StatusCode::OK, BytesMut::new());
+        };
+        let revision = self.live.revision;
+        self.answering.settle_with(slot, |out| {
+            write_answer(out, id, answer, |out, answer| revision.write_answer(out, id, answer));
+        });
+    }
+
+    fn interrupt(&self) {
+        if self.live.keeping().is_some()
+            && let Some(stream) = self.live.running_stream(self.stream)
+        {
+            stream.cut();
         }
-        self.answering.settle(slot, StatusCode::OK, body);
     }
 
     fn dropped(&self) -> ErrorObject {
@@ -158,6 +195,11 @@ impl Channel for SessionExchange {
         note: Note<'_>,
         cx: &mut task::Context<'_>,
     ) -> Poll<Result<(), CallOver>> {
+        if let (Some(before), Note::Progress(progress)) = (&self.before, note)
+            && before.covers(progress)
+        {
+            return Poll::Ready(Ok(()));
+        }
         let kind =
             if matches!(note, Note::Progress(_)) { MessageKind::Progress } else { MessageKind::Related };
         match self.live.route(call, kind, self.roads()) {
@@ -179,6 +221,11 @@ impl Channel for SessionExchange {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+
+    fn is_held_up_by_its_handler(&self) -> bool {
+        // A pipe has a thread of its own, and what is ready leaves together.
+        self.answering.mode() != Mode::Pipe
     }
 
     fn wants_log(&self, level: LoggingLevel) -> bool {

@@ -1,6 +1,7 @@
 //! A session that is being served: the engine's machine, its open asks, its streams.
 
 mod asks;
+mod keeping;
 
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{self, Poll, Waker};
@@ -17,6 +18,7 @@ use asks::OpenAsk;
 
 use super::backlog::Backlog;
 use super::counters::Tally;
+use super::keeping::{Keeping, Noted};
 use super::outlet::Outlet;
 use super::pipe::Pipe;
 use super::queue::Queue;
@@ -57,6 +59,8 @@ pub(crate) struct Logs {
     pub(crate) largest_event: usize,
     /// What becomes of a call whose events the store does not take.
     pub(crate) on_failure: StoreFailure,
+    /// Where the store keeps sessions.
+    pub(crate) keeping: Option<Arc<Keeping>>,
 }
 
 struct Core {
@@ -80,7 +84,7 @@ impl Live {
         ground: Ground,
         tally: Arc<Tally>,
     ) -> Arc<Self> {
-        let client = (!matches!(ground, Ground::Passing)).then(|| session.client().clone());
+        let client = (!matches!(ground, Ground::Passing)).then(|| Arc::clone(session.client()));
         let caller = Arc::new(Caller::new(session.revision(), client, principal));
         Arc::new_cyclic(|this| Self {
             id,
@@ -154,29 +158,35 @@ impl Live {
 
     // Streams
 
-    /// What carries the messages of a new stream: a log of its own, the pipe, or a queue.
-    pub(crate) fn open_outlet(&self, no: StreamNo) -> Outlet {
+    /// What carries the messages of a new stream: a log of its own, the pipe, or a queue. `noted` is what the stream is for,
+    /// where that is kept.
+    pub(crate) fn open_outlet(&self, no: StreamNo, noted: Option<Arc<Noted>>) -> Outlet {
         match &self.ground {
             Ground::Pipe(pipe) => Outlet::Pipe(Arc::clone(pipe)),
             Ground::Passing => Outlet::Queue(Queue::new()),
             Ground::Logs(logs) => {
-                let stream = self.make_stream(no, logs.clone());
-                self.keep_stream(no, &stream);
-                Outlet::Log(stream)
+                let stream = self.make_stream(no, logs.clone(), noted);
+                Outlet::Log(self.keep_stream(no, stream))
             }
         }
     }
 
-    /// Remembers a stream that is in use, so that it hears of the session's end, also when that has come.
-    fn keep_stream(&self, no: StreamNo, stream: &Arc<Stream>) {
+    /// Remembers a stream that is in use, so that it hears of the session's end, also when that has come. Whoever comes
+    /// for the same one at the same time shares it, so that the newer reader takes over.
+    fn keep_stream(&self, no: StreamNo, stream: Arc<Stream>) -> Arc<Stream> {
         let mut core = self.core.locked();
         core.streams.retain(|(_, stream)| stream.strong_count() > 0);
-        core.streams.push((no, Arc::downgrade(stream)));
+        let known = core.streams.iter().find(|(number, _)| *number == no);
+        if let Some(known) = known.and_then(|(_, known)| known.upgrade()) {
+            return known;
+        }
+        core.streams.push((no, Arc::downgrade(&stream)));
         let ended = core.ended;
         drop(core);
         if ended {
             stream.cut();
         }
+        stream
     }
 
     /// A stream that a call writes to or a connection reads.
@@ -188,10 +198,8 @@ impl Live {
     /// A stream that is over, of which only the log is left.
     pub(crate) fn reopen_stream(&self, no: StreamNo, head: u64) -> Option<Arc<Stream>> {
         let logs = self.logs()?.clone();
-        let tag = self.session(|session| session.cursor(no, 0).tag);
-        let stream = Stream::reopen(self.stream_key(no), tag, head, logs, Arc::clone(&self.tally));
-        self.keep_stream(no, &stream);
-        Some(stream)
+        let stream = Stream::reopen(self.stream_key(no), self.tag(), head, logs, Arc::clone(&self.tally));
+        Some(self.keep_stream(no, stream))
     }
 
     /// The standalone stream. `None` where there are no streams.
@@ -199,7 +207,7 @@ impl Live {
         if let Some(stream) = &self.core.locked().standalone {
             return Some(Arc::clone(stream));
         }
-        let stream = self.make_stream(StreamNo::STANDALONE, self.logs()?.clone());
+        let stream = self.make_stream(StreamNo::STANDALONE, self.logs()?.clone(), None);
         let mut core = self.core.locked();
         let stream = Arc::clone(core.standalone.get_or_insert(stream));
         let ended = core.ended;
@@ -235,9 +243,13 @@ impl Live {
         self.logs().map(|logs| &logs.store)
     }
 
-    fn make_stream(&self, no: StreamNo, logs: Logs) -> Arc<Stream> {
-        let tag = self.session(|session| session.cursor(no, 0).tag);
-        Stream::new(self.stream_key(no), tag, logs, Arc::clone(&self.tally))
+    fn make_stream(&self, no: StreamNo, logs: Logs, noted: Option<Arc<Noted>>) -> Arc<Stream> {
+        Stream::new(self.stream_key(no), self.tag(), logs, Arc::clone(&self.tally), noted)
+    }
+
+    /// The mark in the cursors of this session.
+    fn tag(&self) -> u32 {
+        self.session(|session| session.cursor(StreamNo::STANDALONE, 0).tag)
     }
 
     fn standalone_is_open(&self) -> bool {
@@ -249,6 +261,13 @@ impl Live {
     #[cfg(feature = "metrics")]
     pub(crate) fn streams_read(&self) -> usize {
         self.open_streams().iter().filter(|stream| stream.is_read()).count()
+    }
+
+    /// Waits until the store has what was sent.
+    pub(crate) async fn stored(&self) {
+        for stream in self.open_streams() {
+            stream.stored().await;
+        }
     }
 
     fn open_streams(&self) -> Vec<Arc<Stream>> {
@@ -303,7 +322,12 @@ impl Live {
         let effect = core.session.handle_notification(now, notification);
         if let Effect::Cancel(call) = effect {
             let scope = core.running.iter().find(|scope| scope.call() == call).cloned();
+            let stream = self.keeping().and_then(|_| core.stream_of(call));
             drop(core);
+            // Nothing of it is sent any more. Its stream says so at once, or a restart would take it for interrupted.
+            if let Some(stream) = stream {
+                stream.end_of_one();
+            }
             if let Some(scope) = scope {
                 scope.cancel();
             }
@@ -417,9 +441,10 @@ impl Live {
         let running = std::mem::take(&mut core.running);
         let asks = std::mem::take(&mut core.asks);
         drop(core);
+        // First, so that no call that is dropped for it still writes into the log of a session that lives on.
+        self.open_streams().iter().for_each(|stream| stream.cut());
         running.iter().for_each(|scope| scope.cancel());
         asks.into_iter().filter_map(|ask| ask.waker).for_each(Waker::wake);
-        self.open_streams().iter().for_each(|stream| stream.cut());
         true
     }
 

@@ -122,6 +122,20 @@ pub(crate) fn text(moment: &Moment<'_>) -> String {
     text.gauge("throughline_sessions_limit", "Sessions that may be open.", moment.max_sessions);
     text.counter("throughline_sessions_opened_total", "Sessions opened.", counters.sessions_opened);
     text.counter(
+        "throughline_sessions_restored_total",
+        "Sessions of an earlier process that went on.",
+        counters.sessions_restored,
+    );
+    text.family(
+        "throughline_calls_interrupted_total",
+        "counter",
+        "Calls that a restart interrupted, by what became of them.",
+    );
+    for (outcome, count) in [("failed", counters.calls_interrupted), ("run_again", counters.calls_run_again)]
+    {
+        text.sample("throughline_calls_interrupted_total", &[("outcome", outcome)], count);
+    }
+    text.counter(
         "throughline_sessions_closed_total",
         "Sessions ended, for whatever reason.",
         counters.sessions_closed,

@@ -137,7 +137,7 @@ impl Asker {
             params: params.clone(),
         };
         let client = throughline_proto::model::Client { info: None, capabilities: self.capabilities.clone() };
-        let caller = Arc::new(Caller::new(Revision::LATEST, Some(client), self.principal.clone()));
+        let caller = Arc::new(Caller::new(Revision::LATEST, Some(Arc::new(client)), self.principal.clone()));
         let asking = Asking::open(&call, &outline, &caller, &self.keys, self.now);
         let only = match asking {
             Ok(asking) => Arc::new(Only(asking)),
@@ -650,7 +650,7 @@ async fn nothing_begins_once_the_state_is_sealed() {
     let outline = throughline_proto::jsonrpc::outline(Some(&params)).unwrap();
     let capabilities = serde_json::from_value(json!({ "elicitation": {} })).unwrap();
     let client = throughline_proto::model::Client { info: None, capabilities };
-    let caller = Arc::new(Caller::new(Revision::LATEST, Some(client), None));
+    let caller = Arc::new(Caller::new(Revision::LATEST, Some(Arc::new(client)), None));
     let call = Call {
         method: "tools/call".into(),
         target: Some("ask".into()),

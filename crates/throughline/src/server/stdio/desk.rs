@@ -197,6 +197,7 @@ impl Desk {
                     Mode::Pipe,
                     ProgressRoute::Request,
                     Answers::One,
+                    None,
                 );
                 run(&*self.handler, &exchange, 0, &request.id, begun, permit).await;
             }
@@ -241,8 +242,14 @@ impl Desk {
             Ground::Pipe(Arc::clone(&self.pipe)),
             Arc::clone(&self.tally),
         );
-        let exchange =
-            SessionExchange::new(Arc::clone(&live), stream, Mode::Pipe, ProgressRoute::Request, Answers::One);
+        let exchange = SessionExchange::new(
+            Arc::clone(&live),
+            stream,
+            Mode::Pipe,
+            ProgressRoute::Request,
+            Answers::One,
+            None,
+        );
         exchange.settle(0, Some(&request.id), Ok(Answer::Initialize(Box::new(result))));
         self.tally.sessions_opened.add_one();
         // After the answer: nothing that is sent to all sessions may come before it.
@@ -269,6 +276,7 @@ impl Desk {
                 Mode::Pipe,
                 ProgressRoute::Request,
                 Answers::Batch(answers),
+                None,
             )
         });
         let permit = |begun: &Begin| self.permit(begun);

@@ -66,6 +66,11 @@ impl Stream {
         all.freeze()
     }
 
+    /// Whether the store failed, so that what follows does not come from it.
+    pub(crate) fn goes_around_store(&self) -> bool {
+        self.state.locked().direct.is_some()
+    }
+
     /// Whether the store failed and the stream is over: nothing is left to wait for.
     pub(crate) fn is_over_directly(&self) -> bool {
         let state = self.state.locked();

@@ -7,9 +7,11 @@
 //! ```
 
 mod direct;
+mod guard;
 mod reader;
 mod substitute;
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use throughline_proto::sse;
 
 use super::backlog::Backlog;
 use super::counters::Tally;
+use super::keeping::Noted;
 use super::live::Logs;
 use crate::handler::CallOver;
 use crate::lock::Lock;
@@ -29,12 +32,17 @@ use direct::Direct;
 pub use direct::StoreFailure;
 use reader::Reader;
 pub(crate) use reader::{Closing, Turn};
+pub(crate) use substitute::data_of;
 
 /// A stream of a session. Lives while a call writes to it or a connection reads it; its events live in the store.
 pub(crate) struct Stream {
     key: StreamKey,
     tag: u32,
     epoch: Epoch,
+    /// The store keeps sessions: nothing of the stream leaves before the store knows it.
+    keeps: bool,
+    /// It has one request and no more.
+    is_of_one: bool,
     store: Arc<dyn EventStore>,
     backlog: Arc<Backlog>,
     tally: Arc<Tally>,
@@ -65,7 +73,7 @@ struct State {
     oversize: Vec<(u64, Bytes)>,
     /// How many readers there have been: the newest one has this number.
     readers: u64,
-    /// Wakers of senders that wait for the reader.
+    /// Wakers of those who wait for the reader or the store: senders, mostly.
     senders: Vec<Waker>,
     /// On the way into a store that takes its time, or that failed and is tried again: what follows waits here, in order.
     queue: Vec<Event>,
@@ -74,9 +82,24 @@ struct State {
     retries: bool,
     /// The store failed, and what follows goes around it.
     direct: Option<Direct>,
+    /// What the stream is for, until its first append.
+    noted: Option<Arc<Noted>>,
 }
 
 impl State {
+    /// As much waits for the store as may.
+    fn is_store_behind(&self) -> bool {
+        self.queue.len() >= MOST_EVENTS_BEHIND
+            || self.queue.iter().map(Event::cost).sum::<usize>() >= MOST_BYTES_BEHIND
+    }
+
+    /// Wakes the task when the reader advanced or the store took something.
+    fn wake_later(&mut self, cx: &task::Context<'_>) {
+        if !self.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.senders.push(cx.waker().clone());
+        }
+    }
+
     /// Its last event was sent.
     fn is_whole(&self) -> bool {
         self.ended && !self.cut
@@ -109,20 +132,62 @@ impl Weight {
 }
 
 impl Stream {
-    pub(crate) fn new(key: StreamKey, tag: u32, logs: Logs, tally: Arc<Tally>) -> Arc<Self> {
-        Self::with_state(key, tag, logs, tally, State::default())
+    pub(crate) fn new(
+        key: StreamKey,
+        tag: u32,
+        logs: Logs,
+        tally: Arc<Tally>,
+        noted: Option<Arc<Noted>>,
+    ) -> Arc<Self> {
+        let is_of_one = noted.as_ref().is_some_and(|noted| noted.requests.len() == 1);
+        Self::with_state(key, tag, logs, tally, is_of_one, State { noted, ..State::default() })
     }
 
-    /// A stream that nobody writes to any more: only its log is left.
+    /// A stream of an earlier life that goes on after `head`; up to `written` nobody need get it once more.
+    pub(crate) fn resume(
+        key: StreamKey,
+        tag: u32,
+        (head, written): (u64, u64),
+        is_of_one: bool,
+        logs: Logs,
+        tally: Arc<Tally>,
+    ) -> Arc<Self> {
+        let state = State { head, written, known: true, ..State::default() };
+        Self::with_state(key, tag, logs, tally, is_of_one, state)
+    }
+
+    /// A stream that nobody writes to any more: only its log is left. Whoever reads it gets what is there and then its end,
+    /// also when the store failed before it took the end.
     pub(crate) fn reopen(key: StreamKey, tag: u32, head: u64, logs: Logs, tally: Arc<Tally>) -> Arc<Self> {
-        let state = State { head, ended: true, known: true, ..State::default() };
-        Self::with_state(key, tag, logs, tally, state)
+        let close_next = Some(Closing::End);
+        let state = State { head, ended: true, known: true, close_next, ..State::default() };
+        Self::with_state(key, tag, logs, tally, false, state)
     }
 
-    fn with_state(key: StreamKey, tag: u32, logs: Logs, tally: Arc<Tally>, state: State) -> Arc<Self> {
-        let Logs { store, backlog, largest_event, on_failure } = logs;
+    fn with_state(
+        key: StreamKey,
+        tag: u32,
+        logs: Logs,
+        tally: Arc<Tally>,
+        is_of_one: bool,
+        state: State,
+    ) -> Arc<Self> {
+        let Logs { store, backlog, largest_event, on_failure, keeping } = logs;
+        let (keeps, epoch) = keeping.map_or((false, Epoch(0)), |keeping| (true, keeping.epoch));
         let state = Mutex::new(state);
-        Arc::new(Self { key, tag, epoch: Epoch(0), store, backlog, tally, largest_event, on_failure, state })
+        Arc::new(Self {
+            key,
+            tag,
+            epoch,
+            keeps,
+            is_of_one,
+            store,
+            backlog,
+            tally,
+            largest_event,
+            on_failure,
+            state,
+        })
     }
 
     pub(crate) fn key(&self) -> &StreamKey {
@@ -148,9 +213,7 @@ impl Stream {
             return Poll::Ready(Err(CallOver));
         }
         if self.must_wait(&state) {
-            if !state.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.senders.push(cx.waker().clone());
-            }
+            state.wake_later(cx);
             return Poll::Pending;
         }
         Poll::Ready(if self.append(state, Weight::DROPPABLE, write) { Ok(()) } else { Err(CallOver) })
@@ -171,6 +234,55 @@ impl Stream {
         if !std::mem::replace(&mut state.ended, true) {
             self.store_on(state);
         }
+    }
+
+    /// The request that it is for was taken back: ends it, where no other is left to be answered.
+    pub(crate) fn end_of_one(self: &Arc<Self>) {
+        if self.is_of_one {
+            self.end();
+        }
+    }
+
+    /// Whether something of it may reach a connection only once the store knows it.
+    pub(crate) fn is_gated(&self) -> bool {
+        self.keeps
+    }
+
+    /// Ready when something of it may reach a connection, and whether it can be resumed then: the store knows it, or has
+    /// failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped: the store learns of the stream all the same.
+    pub(crate) async fn opened(self: &Arc<Self>) -> bool {
+        {
+            let state = self.state.locked();
+            if !state.known && !state.storing {
+                self.store_events(state, &[]);
+            }
+        }
+        poll_fn(|cx| {
+            let mut state = self.state.locked();
+            if state.known {
+                return Poll::Ready(state.direct.is_none());
+            }
+            state.wake_later(cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Ready when nothing is on its way into the store: it is there, or the store failed.
+    pub(crate) async fn stored(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state.locked();
+            if !state.storing {
+                return Poll::Ready(());
+            }
+            state.wake_later(cx);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Whether no event may follow.
@@ -204,9 +316,7 @@ impl Stream {
         if state.written >= seq || state.reader.is_none() || state.ended {
             return Poll::Ready(());
         }
-        if !state.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.senders.push(cx.waker().clone());
-        }
+        state.wake_later(cx);
         Poll::Pending
     }
 
@@ -232,6 +342,8 @@ impl Stream {
         let old = self.take_reader(&mut state);
         state.readers += 1;
         let number = state.readers;
+        // Nobody will write what it has or can never get, so nobody need wait for it.
+        state.written = state.written.max(after);
         let behind_since = (after < state.head).then_some(now);
         let closing = match state.close_next {
             // Whoever comes finds the end.
@@ -430,7 +542,7 @@ impl Stream {
 
     fn must_wait(&self, state: &State) -> bool {
         // A store that takes its time holds senders back as a slow reader does.
-        if state.queue.len() >= MOST_EVENTS_BEHIND {
+        if state.is_store_behind() {
             return true;
         }
         if let Some(awaited) = &state.awaited {
@@ -460,7 +572,7 @@ impl Stream {
             write(&mut message);
             return self.send_direct(state, weight, &message.freeze());
         }
-        if !weight.keep && state.queue.len() >= MOST_EVENTS_BEHIND {
+        if !weight.keep && state.is_store_behind() {
             // Those who can wait do; a broadcast cannot, and a store that hangs must not fill the memory.
             self.tally.notifications_undeliverable.add_one();
             return true;
@@ -507,7 +619,7 @@ impl Stream {
 
     fn encode(&self, seq: u64, write: impl FnOnce(&mut BytesMut)) -> Bytes {
         let mut frame = BytesMut::with_capacity(FRAME_CAPACITY);
-        sse::write_event_with(&mut frame, &self.cursor(seq).text(), write);
+        sse::write_event_with(&mut frame, self.cursor(seq).text(), write);
         frame.freeze()
     }
 
@@ -520,8 +632,14 @@ impl Stream {
     }
 
     fn store_events(self: &Arc<Self>, mut state: MutexGuard<'_, State>, events: &[Event]) {
-        let batch = Append { events, written: state.written, ends: state.is_whole(), note: None };
-        match self.store.append(&self.key, self.epoch, batch) {
+        let ends = state.is_whole();
+        // What ends at once need not say what it is for.
+        let note = match state.noted.take() {
+            Some(noted) if !ends => Some(noted.to_bytes(self.largest_event)),
+            _ => None,
+        };
+        let batch = Append { events, written: state.written, ends, note: note.as_ref() };
+        match guard::append(&*self.store, &self.key, self.epoch, batch) {
             Soon::Now(Ok(())) => state.known = true,
             Soon::Now(Err(error)) => self.store_failed(state, events.to_vec(), &error),
             Soon::Later(storing) => self.store_later(state, events.to_vec(), storing),
@@ -536,7 +654,7 @@ impl Stream {
         drop(state);
         let stream = Arc::clone(self);
         runtime::spawn(async move {
-            let result = storing.await;
+            let result = guard::settled(storing).await;
             let mut state = stream.state.locked();
             state.storing = false;
             let senders = std::mem::take(&mut state.senders);
@@ -557,8 +675,8 @@ impl Stream {
 
     /// Everything was handed to a connection: the store may drop this stream before others.
     fn mark_written(&self, head: u64) {
-        let mark = Append { events: &[], written: head, ends: true, ..Append::default() };
-        match self.store.append(&self.key, self.epoch, mark) {
+        let mark = Append { written: head, ..Append::default() };
+        match guard::append(&*self.store, &self.key, self.epoch, mark) {
             Soon::Now(_) => {}
             // Only a hint: nothing waits for it.
             Soon::Later(marking) => drop(runtime::spawn(async move { drop(marking.await) })),

@@ -25,7 +25,7 @@ pub(super) fn not_stored(message: &Bytes) -> Option<BytesMut> {
 }
 
 /// The message in an event.
-pub(super) fn data_of(frame: &[u8]) -> Bytes {
+pub(crate) fn data_of(frame: &[u8]) -> Bytes {
     let lines: Vec<&[u8]> =
         frame.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data: ")).collect();
     lines.join(&b'\n').into()

@@ -13,7 +13,7 @@ use throughline_proto::stateless::KeyRing;
 use super::StreamableHttp;
 use crate::handler::{Handler, Principal, SessionHandle};
 use crate::runtime;
-use crate::server::{Closed, Era, StoreFailure};
+use crate::server::{AfterRestart, Closed, Era, Interrupted, StoreFailure};
 use crate::store::{EventStore, Limits, MemoryStore};
 
 /// How a POST with requests is answered when the client accepts both forms.
@@ -34,6 +34,7 @@ pub enum ResponseMode {
 pub(super) type PrincipalHook = Arc<dyn Fn(&Parts) -> Option<Principal> + Send + Sync>;
 pub(super) type IdGenerator = Arc<dyn Fn() -> String + Send + Sync>;
 pub(super) type Opened = Arc<dyn Fn(&SessionHandle) + Send + Sync>;
+pub(super) type InterruptedHook = Arc<dyn Fn(&Interrupted) -> AfterRestart + Send + Sync>;
 pub(super) type ClosedHook = Arc<dyn Fn(&SessionHandle, Closed) + Send + Sync>;
 
 #[derive(Clone)]
@@ -44,6 +45,7 @@ pub(crate) struct Config {
     pub(super) progress: ProgressRoute,
     pub(super) access: Access,
     pub(super) max_body: usize,
+    pub(super) max_bodies: usize,
     pub(super) body_timeout: Duration,
     pub(super) parse: ParseLimits,
     pub(super) session: SessionLimits,
@@ -63,7 +65,9 @@ pub(crate) struct Config {
     pub(super) store_failure: StoreFailure,
     pub(super) principal: Option<PrincipalHook>,
     pub(super) session_id: Option<IdGenerator>,
+    pub(super) interrupted: Option<InterruptedHook>,
     pub(super) opened: Option<Opened>,
+    pub(super) restored: Option<Opened>,
     pub(super) closed: Option<ClosedHook>,
 }
 
@@ -95,6 +99,7 @@ impl Builder {
             progress: ProgressRoute::default(),
             access: Access::loopback(),
             max_body: MAX_BODY,
+            max_bodies: MAX_BODIES,
             body_timeout: BODY_TIMEOUT,
             parse: ParseLimits::default(),
             session: SessionLimits::default(),
@@ -114,7 +119,9 @@ impl Builder {
             store_failure: StoreFailure::default(),
             principal: None,
             session_id: None,
+            interrupted: None,
             opened: None,
+            restored: None,
             closed: None,
         };
         Self { handler, config, store: None }
@@ -185,6 +192,13 @@ impl Builder {
     /// The largest body of a request in bytes; a larger one gets 413. Default: 4 MiB.
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.config.max_body = bytes;
+        self
+    }
+
+    /// The most bytes of all bodies together that are larger than 64 KiB, while they arrive and as long as a running call
+    /// needs them; beyond that a large one gets 503. Default: 256 MiB.
+    pub fn max_bodies(mut self, bytes: usize) -> Self {
+        self.config.max_bodies = bytes;
         self
     }
 
@@ -282,6 +296,9 @@ impl Builder {
     }
 
     /// Where events are kept for resuming. Default: in memory, within [`Limits::default`].
+    ///
+    /// With a store that keeps [sessions](EventStore::sessions) too, they live on after a restart: see
+    /// [`StreamableHttp::restore`].
     pub fn event_store(mut self, store: impl EventStore) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -314,13 +331,46 @@ impl Builder {
         self
     }
 
+    /// Says what becomes of a call that ran when the process before this one ended, where the store keeps sessions. Default:
+    /// [`AfterRestart::Fail`] for each. A call that runs again does so on the same stream, from its start, without the head of
+    /// its HTTP request; its client is told of progress only where that goes further than before.
+    ///
+    /// With a hook, what is asked for in a POST that streams is kept until its stream ends, beside the events.
+    ///
+    /// ```
+    /// use throughline::{AfterRestart, Interrupted, Server, StreamableHttp};
+    ///
+    /// # let server = Server::new("demo", "1.0.0");
+    /// // What is annotated as idempotent or read-only runs again:
+    /// let builder = StreamableHttp::builder(server).on_interrupted(Interrupted::run_again_if_idempotent);
+    /// # let server = Server::new("demo", "1.0.0");
+    /// // A rule of your own:
+    /// let builder = StreamableHttp::builder(server).on_interrupted(|call| match call.tool() {
+    ///     Some("report") => AfterRestart::RunAgain,
+    ///     _ => AfterRestart::Fail,
+    /// });
+    /// ```
+    pub fn on_interrupted(
+        mut self,
+        hook: impl Fn(&Interrupted) -> AfterRestart + Send + Sync + 'static,
+    ) -> Self {
+        self.config.interrupted = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when a session of the process before this one goes on here, where the store keeps sessions.
+    pub fn on_session_restored(mut self, hook: impl Fn(&SessionHandle) + Send + Sync + 'static) -> Self {
+        self.config.restored = Some(Arc::new(hook));
+        self
+    }
+
     /// Called when a session was opened. An `initialize` that is refused opens none.
     pub fn on_session_opened(mut self, hook: impl Fn(&SessionHandle) + Send + Sync + 'static) -> Self {
         self.config.opened = Some(Arc::new(hook));
         self
     }
 
-    /// Called once for each opened session when it is closed, with the reason.
+    /// Called once for each session that was opened or restored when it is closed, with the reason.
     pub fn on_session_closed(
         mut self,
         hook: impl Fn(&SessionHandle, Closed) + Send + Sync + 'static,
@@ -349,6 +399,9 @@ impl std::fmt::Debug for Builder {
 
 /// An image of 3 MB as base64 fits; a hundred senders at once still fit a small machine.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+/// Sixty-four bodies of the largest size, and as much as the event store may hold. Smaller ones need no more: as many requests of
+/// 64 KiB as may be in flight.
+const MAX_BODIES: usize = 256 * 1024 * 1024;
 /// A slow phone uploads 4 MiB in this time; a sender of one byte a second does not hold a connection for long.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Some 20 MB of idle sessions.

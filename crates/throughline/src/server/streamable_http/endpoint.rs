@@ -1,7 +1,7 @@
 //! What the requests of an endpoint share.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,9 @@ use throughline_proto::revision::Revision;
 use throughline_proto::session::Session;
 use throughline_proto::stateless::Change;
 
+use super::ended::{Ended, Unforgotten};
+use super::request_body::Bodies;
+use super::restore::Restoration;
 use super::{Config, ResponseBody, ResponseMode, respond, unknown_session};
 use crate::handler::{Handler, PeerInfo, PeerSet, Peers, Principal};
 use crate::lock::Lock;
@@ -23,6 +26,7 @@ use crate::runtime;
 use crate::server::backlog::Backlog;
 use crate::server::calls::{CallPermit, Calls};
 use crate::server::counters::Tally;
+use crate::server::keeping::{Keeping, NotKept};
 use crate::server::listen::Listeners;
 use crate::server::live::{Ground, Live, Logs};
 #[cfg(feature = "metrics")]
@@ -32,7 +36,7 @@ use crate::server::queue::Queue;
 use crate::server::registry::Registry;
 use crate::server::stream::Closing;
 use crate::server::{Closed, Era};
-use crate::store::{EventStore, Limits, Soon};
+use crate::store::{EventStore, Limits};
 
 pub(crate) struct Endpoint {
     pub(super) handler: Arc<dyn Handler>,
@@ -42,17 +46,26 @@ pub(crate) struct Endpoint {
     pub(super) tally: Arc<Tally>,
     pub(super) modern: Arc<Modern>,
     limits: Limits,
+    /// Sessions outlive the process.
+    keeps: bool,
     backlog: Arc<Backlog>,
     calls: Calls,
+    pub(super) bodies: Bodies,
     /// Who listens for changes without a session.
     pub(super) listeners: Arc<Listeners>,
     /// Streams without a session, for their keep-alives.
     queues: Mutex<Vec<Weak<Queue>>>,
     draining: AtomicBool,
+    /// The sessions of the process before this one are here, if there were any.
+    pub(super) ready: AtomicBool,
+    pub(super) restoration: tokio::sync::Mutex<Restoration>,
+    /// How often that failed, to be known without waiting.
+    pub(super) restores_failed: AtomicU64,
+    unforgotten: Unforgotten,
     house: OnceLock<()>,
     /// A `Host` that is answered to.
     usual_host: OnceLock<HeaderValue>,
-    this: Weak<Endpoint>,
+    pub(super) this: Weak<Endpoint>,
 }
 
 impl Endpoint {
@@ -66,7 +79,10 @@ impl Endpoint {
         let endpoint = Arc::new_cyclic(|this: &Weak<Endpoint>| Self {
             backlog: Backlog::of_server(store.limits().store_bytes),
             limits: store.limits(),
+            keeps: !config.stateless && config.era.has_sessions() && store.sessions().is_some(),
             registry: Registry::new(config.max_sessions),
+            unforgotten: Unforgotten::new(config.max_sessions),
+            bodies: Bodies::new(config.max_bodies),
             listeners: Listeners::new(config.max_listens, config.max_listens_of_principal),
             modern: Modern::new(config.era, Arc::clone(&config.seal), Arc::clone(&tally)),
             handler,
@@ -76,6 +92,9 @@ impl Endpoint {
             calls: Calls::default(),
             queues: Mutex::default(),
             draining: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+            restoration: tokio::sync::Mutex::default(),
+            restores_failed: AtomicU64::new(0),
             house: OnceLock::new(),
             usual_host: OnceLock::new(),
             this: Weak::clone(this),
@@ -111,6 +130,16 @@ impl Endpoint {
 
     pub(super) fn is_stateless(&self) -> bool {
         self.config.stateless
+    }
+
+    /// Whether sessions outlive the process.
+    pub(super) fn keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// Whether a call may run again that a restart interrupted.
+    pub(super) fn runs_again(&self) -> bool {
+        self.config.interrupted.is_some()
     }
 
     /// Whether there are sessions: streams to be opened by GET, and ended by DELETE.
@@ -203,7 +232,7 @@ impl Endpoint {
         let config = &self.config;
         for live in self.registry.all() {
             if live.handle_tick(now, config.keep_alive, config.idle_timeout, config.unused_timeout) {
-                self.close(&live, Closed::Idle);
+                self.close_later(&live, Closed::Idle);
             }
         }
         let queues = self.queues.locked().clone();
@@ -215,6 +244,7 @@ impl Endpoint {
         for _ in 0..self.listeners.handle_tick(now, config.keep_alive) {
             self.tally.readers_detached.add_one();
         }
+        self.unforgotten.handle_tick(&self.store);
         self.store.sweep(now);
     }
 
@@ -238,7 +268,7 @@ impl Endpoint {
     }
 
     /// Opens a session. `Ok(Err(..))`: the request is answered with an error, and no session was opened.
-    pub(super) fn open_session(
+    pub(super) async fn open_session(
         &self,
         params: Option<&Raw>,
         principal: Option<Principal>,
@@ -250,19 +280,21 @@ impl Endpoint {
                 Err(error) => return Ok(Err(error)),
             };
         session.set_default_level(self.config.log_level);
+        if self.keeps && !self.is_ready() {
+            return Err(Refusal::new(RefusalKind::SessionsUnavailable));
+        }
         let id = self.new_session_id()?;
         match self.registry.admit() {
             Ok(None) => {}
-            Ok(Some(evicted)) => self.closed(&evicted, Closed::Evicted),
+            Ok(Some(evicted)) => {
+                if let Some(ended) = self.closed(&evicted, Closed::Evicted) {
+                    self.unforgotten.finish_later(ended);
+                }
+            }
             Err(_) => return Err(Refusal::new(RefusalKind::SessionsFull)),
         }
-        let logs = Logs {
-            store: Arc::clone(&self.store),
-            backlog: Arc::new(Backlog::of_session(self.limits.session_bytes, &self.backlog)),
-            largest_event: self.limits.largest_event(),
-            on_failure: self.config.store_failure,
-        };
-        let live = Live::new(id, session, principal, Ground::Logs(logs), Arc::clone(&self.tally));
+        let keeping = self.keeps.then(|| Arc::new(Keeping::new()));
+        let live = self.live(id, session, principal, keeping);
         if !self.registry.insert(&live) {
             self.registry.withdraw();
             tracing::error!("the session id generator gave an id that is in use");
@@ -272,11 +304,48 @@ impl Endpoint {
             // The shutdown may have looked at the sessions before this one came.
             return Err(Refusal::new(RefusalKind::Draining));
         }
+        if self.keeps {
+            self.keep_new(&live).await?;
+        }
         self.tally.sessions_opened.add_one();
         if let (Some(hook), Some(handle)) = (&self.config.opened, live.handle()) {
             hook(&handle);
         }
         Ok(Ok((live, Answer::Initialize(Box::new(result)))))
+    }
+
+    /// A session on the store.
+    pub(super) fn live(
+        &self,
+        id: SessionId,
+        session: Session,
+        principal: Option<Principal>,
+        keeping: Option<Arc<Keeping>>,
+    ) -> Arc<Live> {
+        let logs = Logs {
+            store: Arc::clone(&self.store),
+            backlog: Arc::new(Backlog::of_session(self.limits.session_bytes, &self.backlog)),
+            largest_event: self.limits.largest_event(),
+            on_failure: self.config.store_failure,
+            keeping,
+        };
+        Live::new(id, session, principal, Ground::Logs(logs), Arc::clone(&self.tally))
+    }
+
+    /// Has a new session kept before its client hears of it. One that is not is none.
+    async fn keep_new(&self, live: &Arc<Live>) -> Result<(), Refusal> {
+        let kept = live.save().await;
+        if live.is_ended() {
+            return Err(Refusal::new(RefusalKind::Draining));
+        }
+        if let Err(NotKept) = kept {
+            self.close_later(live, Closed::Evicted);
+            return Err(Refusal::new(RefusalKind::SessionsUnavailable));
+        }
+        if let Some(keeping) = live.keeping() {
+            keeping.announce();
+        }
+        Ok(())
     }
 
     /// What stands for a session while one POST is served without any.
@@ -307,52 +376,74 @@ impl Endpoint {
         principal: Option<&Principal>,
     ) -> Result<Arc<Live>, Refusal> {
         let id = session_id(&parts.headers)?.ok_or_else(|| Refusal::new(RefusalKind::MissingSession))?;
-        self.registry.find(id, principal).filter(|live| !live.is_ended()).ok_or_else(unknown_session)
+        let found = self.registry.find(id, principal).filter(|live| !live.is_ended());
+        found.ok_or_else(|| self.refuse_unknown())
+    }
+
+    /// A session is not there. Where it may be in the store its client is told to come back, not that it is gone.
+    fn refuse_unknown(&self) -> Refusal {
+        match self.keeps {
+            true if self.is_draining() => Refusal::new(RefusalKind::Draining),
+            true if !self.is_ready() => Refusal::new(RefusalKind::SessionsUnavailable),
+            _ => unknown_session(),
+        }
     }
 
     /// DELETE: the client ends its session
     /// ([session management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
-    pub(super) fn delete(&self, parts: &Parts) -> Result<Response<ResponseBody>, Refusal> {
+    pub(super) async fn delete(&self, parts: &Parts) -> Result<Response<ResponseBody>, Refusal> {
         let live = self.find_session(parts, self.principal(parts).as_ref())?;
-        self.close(&live, Closed::ByClient);
+        if !self.keeps {
+            self.close_later(&live, Closed::ByClient);
+        } else if let Some(ended) = self.close(&live, Closed::ByClient) {
+            // Before the client hears that it is gone: it must not come back with a restart.
+            self.unforgotten.finish(ended).await;
+        }
         Ok(respond::empty(StatusCode::NO_CONTENT))
     }
 
-    /// Takes a session out and ends it.
-    fn close(&self, live: &Arc<Live>, why: Closed) {
-        if self.registry.remove(live) {
-            self.closed(live, why);
+    /// Takes a session out and ends it; what is left is for the store to let go of it.
+    fn close(&self, live: &Arc<Live>, why: Closed) -> Option<Ended> {
+        if self.registry.remove(live) { self.closed(live, why) } else { None }
+    }
+
+    /// The same where nobody waits for the store.
+    fn close_later(&self, live: &Arc<Live>, why: Closed) {
+        if let Some(ended) = self.close(live, why) {
+            self.unforgotten.finish_later(ended);
         }
     }
 
-    /// Ends a session that was taken out.
-    fn closed(&self, live: &Arc<Live>, why: Closed) {
+    /// Ends a session that was taken out. `None` when it was over before.
+    fn closed(&self, live: &Arc<Live>, why: Closed) -> Option<Ended> {
         if !live.end() {
-            return;
+            return None;
         }
-        self.tally.sessions_closed.add_one();
-        let outlives = why == Closed::Shutdown && self.store.sessions().is_some();
-        let done = if outlives { self.store.release(&live.id) } else { self.store.forget(&live.id) };
-        let report = |result: Result<(), crate::store::BoxError>| {
-            if let Err(error) = result {
-                tracing::warn!(%error, "the event store could not let go of a session");
+        let outlives = why == Closed::Shutdown && self.keeps;
+        let leave = if outlives { Ended::release } else { Ended::forget };
+        let ended = leave(&*self.store, &live.id);
+        if live.is_announced() {
+            self.tally.sessions_closed.add_one();
+            if let (Some(hook), Some(handle)) = (&self.config.closed, live.handle()) {
+                hook(&handle, why);
             }
-        };
-        match done {
-            Soon::Now(result) => report(result),
-            Soon::Later(later) => drop(runtime::spawn(async move { report(later.await) })),
         }
-        if let (Some(hook), Some(handle)) = (&self.config.closed, live.handle()) {
-            hook(&handle, why);
-        }
+        Some(ended)
     }
 
     pub(super) async fn drain(&self, grace: Duration) {
         self.draining.store(true, Ordering::Relaxed);
-        if tokio::time::timeout(grace, self.calls.finished()).await.is_err() {
+        let finished = async {
+            self.calls.finished().await;
+            // Their answers too, where the store takes its time: a restart would call them interrupted.
+            for live in self.registry.all() {
+                live.stored().await;
+            }
+        };
+        if tokio::time::timeout(grace, finished).await.is_err() {
             tracing::warn!(
                 in_flight = self.in_flight(),
-                "calls did not finish within the grace period and are dropped"
+                "calls did not finish within the grace period, or the event store did not take their answers"
             );
         }
         self.listeners.end_gracefully(self.modern.extras().server_info.as_ref());
@@ -368,8 +459,10 @@ impl Endpoint {
             }
         };
         let _ = tokio::time::timeout(FAREWELL, read).await;
-        for live in &sessions {
-            self.close(live, Closed::Shutdown);
+        let ended: Vec<Ended> =
+            sessions.iter().filter_map(|live| self.close(live, Closed::Shutdown)).collect();
+        for one in ended {
+            self.unforgotten.finish(one).await;
         }
     }
 }

@@ -48,11 +48,12 @@ pub(super) async fn answer(
 /// Opens the standalone stream, from what was never written to a connection.
 async fn open(endpoint: &Endpoint, live: &Arc<Live>) -> Result<Tail, Refusal> {
     let stream = live.standalone().ok_or_else(super::unknown_session)?;
+    live.note_listener().await;
     let written = stream.written();
-    // Where events were dropped meanwhile the client begins with the oldest held: it has no cursor that could be refused,
-    // and the id it is primed with must be one that it can come back with.
+    // Where the next events were dropped meanwhile the client begins with the oldest held: it has no cursor that could be
+    // refused, and the id it is primed with must be one that it can come back with.
     let after = match stream.store().first_gap(stream.key(), written).await {
-        Ok(Some(gap)) => gap.oldest.saturating_sub(1),
+        Ok(Some(gap)) if gap.first() == written + 1 => gap.oldest - 1,
         _ => written,
     };
     let tail = Tail::new(stream, after, endpoint.config.retry).skipping_gaps();
@@ -75,7 +76,11 @@ async fn resume(endpoint: &Endpoint, live: &Arc<Live>, text: &str) -> Result<Tai
         Err(ReadError::Unknown) if stream.is_before_first() => Ok(None),
         gap => gap,
     };
-    if let Some(gap) = gap.map_err(|error| refuse(endpoint, cursor, error))? {
+    // Only a hole right here. What is held before one further on is delivered: the connection ends at the hole, and who comes
+    // back is told then.
+    if let Some(gap) = gap.map_err(|error| refuse(endpoint, cursor, error))?
+        && gap.first() == cursor.seq + 1
+    {
         return Err(refuse(endpoint, cursor, ReadError::Dropped(gap)));
     }
     if stream.is_ended() && cursor.seq == stream.head() {

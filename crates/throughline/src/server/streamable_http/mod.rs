@@ -5,6 +5,7 @@
 mod body;
 mod config;
 mod cors;
+mod ended;
 mod endpoint;
 mod get;
 mod listen;
@@ -12,6 +13,7 @@ mod modern;
 mod post;
 mod request_body;
 mod respond;
+mod restore;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
 use throughline_proto::http::{Refusal, RefusalKind};
@@ -28,6 +31,7 @@ use throughline_proto::jsonrpc::Str;
 pub use body::ResponseBody;
 pub(crate) use config::Config;
 pub use config::{Builder, ResponseMode};
+pub use restore::{RestoreError, Restored};
 
 use super::Counters;
 use crate::handler::{Handler, PeerInfo};
@@ -130,6 +134,31 @@ impl StreamableHttp {
         self.0.limitations()
     }
 
+    /// Goes on with the sessions of the process before this one, where the store keeps
+    /// [sessions](EventStore::sessions): with their level, subscriptions and logs, for the principal that they belong to.
+    ///
+    /// Each call that ran when that process ended is answered in its log: with an error (-32603) that says that its outcome is
+    /// unknown, or by its handler, run once more, where [`Builder::on_interrupted`] says so. A client that comes back with the
+    /// last event id that it saw gets the rest.
+    ///
+    /// Where more are kept than [`Builder::max_sessions`] allows, those in the midst of a call stay, then those whose
+    /// client was ready; the others are forgotten, and their clients open new ones. What cannot be read stays in the store.
+    ///
+    /// It happens by itself before the first request is answered. Call it before that to have its report, or to have calls
+    /// run on before a client comes. Called again it does nothing, and the report is the same.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written. Requests of sessions are refused then (503), and each tries it again.
+    ///
+    /// # Cancel safety
+    ///
+    /// When it is dropped the work goes on; call it again for the report.
+    pub async fn restore(&self) -> Result<Restored, RestoreError> {
+        self.0.keep_house();
+        self.0.restore().await
+    }
+
     /// Shuts the endpoint down: no new requests (503); running calls may finish for `grace`; who listens for
     /// changes gets the answer; open streams are told to come back, spread over a second so that they do not all come at once; sessions end, or are released where the store
     /// outlives this process.
@@ -146,29 +175,36 @@ impl StreamableHttp {
     where
         B: Body<Data: Send> + Send,
     {
-        let endpoint = &self.0;
-        endpoint.keep_house();
         let (parts, body) = request.into_parts();
-        let cors = endpoint.config_access().cors_origin(&parts.headers);
-        let answer = match endpoint.check_access(&parts) {
-            Err(refusal) => Err(refusal),
-            Ok(()) => match parts.method {
-                Method::POST => post::answer(endpoint, parts, body).await,
-                Method::GET if endpoint.serves_streams(&parts) => get::answer(endpoint, &parts).await,
-                Method::DELETE if endpoint.serves_streams(&parts) => endpoint.delete(&parts),
-                Method::OPTIONS if cors.is_some() => {
-                    Ok(cors::preflight(endpoint.has_sessions(), &parts.headers))
-                }
-                Method::GET | Method::DELETE => Err(Refusal::method_not_allowed(methods(false))),
-                _ => Err(Refusal::method_not_allowed(methods(endpoint.has_sessions()))),
-            },
-        };
-        let mut response = answer.unwrap_or_else(|refusal| respond::refuse(&refusal));
-        if let Some(origin) = cors {
-            cors::expose(response.headers_mut(), origin);
-        }
-        response
+        answer(&self.0, &parts, body).await
     }
+}
+
+/// Answers one request. The head is borrowed: it is large, and a future copies what it takes.
+async fn answer<B>(endpoint: &Arc<Endpoint>, parts: &Parts, body: B) -> Response<ResponseBody>
+where
+    B: Body<Data: Send> + Send,
+{
+    if !endpoint.is_ready() {
+        Box::pin(endpoint.get_ready()).await;
+    }
+    let cors = endpoint.config_access().cors_origin(&parts.headers);
+    let answered = match endpoint.check_access(parts) {
+        Err(refusal) => Err(refusal),
+        Ok(()) => match parts.method {
+            Method::POST => post::answer(endpoint, parts, body).await,
+            Method::GET if endpoint.serves_streams(parts) => get::answer(endpoint, parts).await,
+            Method::DELETE if endpoint.serves_streams(parts) => endpoint.delete(parts).await,
+            Method::OPTIONS if cors.is_some() => Ok(cors::preflight(endpoint.has_sessions(), &parts.headers)),
+            Method::GET | Method::DELETE => Err(Refusal::method_not_allowed(methods(false))),
+            _ => Err(Refusal::method_not_allowed(methods(endpoint.has_sessions()))),
+        },
+    };
+    let mut response = answered.unwrap_or_else(|refusal| respond::refuse(&refusal));
+    if let Some(origin) = cors {
+        cors::expose(response.headers_mut(), origin);
+    }
+    response
 }
 
 impl<B> tower_service::Service<Request<B>> for StreamableHttp
@@ -184,8 +220,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let endpoint = self.clone();
-        Box::pin(async move { Ok(endpoint.handle(request).await) })
+        let endpoint = Arc::clone(&self.0);
+        let (parts, body) = request.into_parts();
+        Box::pin(async move { Ok(answer(&endpoint, &parts, body).await) })
     }
 }
 

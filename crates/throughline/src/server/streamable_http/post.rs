@@ -21,8 +21,9 @@ use super::endpoint::Endpoint;
 use super::{ResponseBody, ResponseMode, modern, request_body, respond};
 use crate::server::Era;
 use crate::server::calls::CallPermit;
-use crate::server::dispatch::{accept, answers_of, begin, run, run_batch, settle_malformed};
+use crate::server::dispatch::{accept, answers_of, begin, keep, run, run_batch, settle_malformed};
 use crate::server::exchange::{Answers, Decided, Decision, Exchange, JsonBecause, Mode, SessionExchange};
+use crate::server::keeping::Noted;
 use crate::server::live::Live;
 use crate::server::modern::refuse_initialize;
 use crate::server::outlet::Outlet;
@@ -30,7 +31,7 @@ use crate::server::tail::Tail;
 
 pub(super) async fn answer<B>(
     endpoint: &Arc<Endpoint>,
-    parts: Parts,
+    parts: &Parts,
     body: B,
 ) -> Result<Response<ResponseBody>, Refusal>
 where
@@ -41,32 +42,37 @@ where
         return Err(Refusal::new(RefusalKind::NotAcceptable));
     }
     check_content_type(&parts.headers)?;
-    let body = request_body::read(body, endpoint.config.max_body, endpoint.config.body_timeout).await?;
+    let body = {
+        let config = &endpoint.config;
+        request_body::read(body, config.max_body, config.body_timeout, &endpoint.bodies).await?
+    };
     let frame = match jsonrpc::parse(&body, &endpoint.config.parse) {
         Ok(frame) => frame,
-        Err(malformed) => return Err(refuse_malformed(endpoint, &parts, malformed)),
+        Err(malformed) => return Err(refuse_malformed(endpoint, parts, malformed)),
     };
     // After the body, so that a refusal carries the id of the request, and a modern one is known by its body.
     match frame {
-        Frame::Single(Message::Request(request)) => self::request(endpoint, &parts, request, accepts).await,
+        Frame::Single(Message::Request(request)) => self::request(endpoint, parts, request, accepts).await,
         Frame::Single(message) => {
-            let version = version(&parts);
-            if is_modern_of(endpoint, &parts, &version, || is_modern(&message))? {
+            let version = version(parts);
+            if is_modern_of(endpoint, parts, &version, || is_modern(&message))? {
                 return modern::take(&message);
             }
-            let live = session(endpoint, &parts, of_session(version)?)?;
+            let live = session(endpoint, parts, of_session(version)?)?;
             accept(&*endpoint.handler, &live, message);
+            // A failure is logged: what the client said holds, and is kept with its next change.
+            let _ = keep(&live).await;
             Ok(respond::empty(StatusCode::ACCEPTED))
         }
         Frame::Batch(entries) => {
-            let version = version(&parts);
+            let version = version(parts);
             let has_modern = || entries.iter().flatten().any(is_modern);
-            if is_modern_of(endpoint, &parts, &version, has_modern)? {
+            if is_modern_of(endpoint, parts, &version, has_modern)? {
                 return Err(Refusal::new(RefusalKind::InvalidRequest).with_message(NO_BATCHES));
             }
-            let live = session(endpoint, &parts, of_session(version)?)?;
+            let live = session(endpoint, parts, of_session(version)?)?;
             let mode = mode(endpoint.config.mode, accepts)?;
-            batch(endpoint, &parts, live, entries, mode).await
+            Box::pin(batch(endpoint, parts, live, entries, mode)).await
         }
     }
 }
@@ -89,7 +95,8 @@ async fn request(
         }
         if session_id(&parts.headers).map_err(refuse)?.is_none() {
             let mode = mode(endpoint.config.mode, accepts).map_err(refuse)?;
-            return initialize(endpoint, parts, request, mode).await;
+            // Rare, and a future is as large as its largest part.
+            return Box::pin(initialize(endpoint, parts, request, mode)).await;
         }
     }
     // The body speaks first, and where it does the header is looked at only to be the same.
@@ -112,7 +119,8 @@ async fn request(
         Ok(permit) => permit,
         Err(refusal) => return Err(refusal.with_id(request.id)),
     };
-    let exchange = SessionExchange::new(live, stream, mode, endpoint.config.progress, Answers::One);
+    let noted = endpoint.keeps().then(|| Arc::new(Noted::one(&request, endpoint.runs_again())));
+    let exchange = SessionExchange::new(live, stream, mode, endpoint.config.progress, Answers::One, noted);
     let mut guard = CancelOnDrop::of(&exchange);
     if endpoint.handler.wants_http_parts() {
         exchange.keep_http_parts(parts);
@@ -210,7 +218,7 @@ async fn initialize(
     let opened = if endpoint.is_stateless() {
         initialize_stateless(endpoint, request.params.as_ref(), principal)
     } else {
-        match endpoint.open_session(request.params.as_ref(), principal) {
+        match endpoint.open_session(request.params.as_ref(), principal).await {
             Ok(opened) => opened,
             Err(refusal) => return Err(refusal.with_id(request.id)),
         }
@@ -222,7 +230,7 @@ async fn initialize(
     let opened_id =
         live.is_session().then(|| HeaderValue::from_str(live.id.as_str()).expect("ids are visible ASCII"));
     let stream = live.session(|session| session.open_first_stream());
-    let exchange = SessionExchange::new(live, stream, mode, endpoint.config.progress, Answers::One);
+    let exchange = SessionExchange::new(live, stream, mode, endpoint.config.progress, Answers::One, None);
     exchange.settle(0, Some(&request.id), answer);
     let mut response = respond(endpoint, exchange).await;
     if let Some(id) = opened_id {
@@ -262,7 +270,8 @@ async fn batch(
     let stream = live.session(|session| session.open_stream());
     let exchange = (answers > 0).then(|| {
         let answers = Answers::Batch(answers);
-        SessionExchange::new(Arc::clone(&live), stream, mode, endpoint.config.progress, answers)
+        let noted = endpoint.keeps().then(|| Arc::new(Noted::batch(&entries, endpoint.runs_again())));
+        SessionExchange::new(Arc::clone(&live), stream, mode, endpoint.config.progress, answers, noted)
     });
     let mut guard = exchange.as_ref().map_or(CancelOnDrop(None), CancelOnDrop::of);
     if let Some(exchange) = exchange.as_ref().filter(|_| endpoint.handler.wants_http_parts()) {
@@ -271,6 +280,8 @@ async fn batch(
     let permit = |begun: &Begin| permit(endpoint, &live, begun).map_err(|refusal| refusal.error());
     run_batch(&*endpoint.handler, &live, stream, exchange.as_ref(), entries, Some(&parts.headers), permit)
         .await;
+    // What was only told, as above.
+    let _ = keep(&live).await;
     match exchange {
         Some(exchange) => Ok(respond_guarded(endpoint, exchange, &mut guard).await),
         None => Ok(respond::empty(StatusCode::ACCEPTED)),
@@ -299,8 +310,16 @@ async fn respond_guarded(
     exchange: Arc<SessionExchange>,
     guard: &mut CancelOnDrop,
 ) -> Response<ResponseBody> {
-    let decision = Decided::new(&*exchange, endpoint.config.upgrade_delay).await;
-    response(endpoint, decision, exchange.live().revision.primes(), guard)
+    let primes = exchange.live().revision.primes();
+    match Decided::new(&*exchange, endpoint.config.upgrade_delay).await {
+        Decision::Stream(Outlet::Log(stream)) if stream.is_gated() => {
+            // Attached first: whoever sends keeps to its pace, also while the store takes its time.
+            let tail = Tail::new(Arc::clone(&stream), 0, endpoint.config.retry).skipping_gaps();
+            let resumable = stream.opened().await;
+            respond::events(ResponseBody::tail(if primes && resumable { tail.primed() } else { tail }))
+        }
+        decision => response(endpoint, decision, primes, guard),
+    }
 }
 
 /// The response that was decided on; `primes` says how a stream that is kept begins.
@@ -322,7 +341,8 @@ pub(super) fn response(
             response
         }
         Decision::Stream(Outlet::Log(stream)) => {
-            let tail = Tail::new(stream, 0, endpoint.config.retry);
+            // As long as it has no id the client could not come back for the result behind a hole.
+            let tail = Tail::new(stream, 0, endpoint.config.retry).skipping_gaps();
             let tail = if primes { tail.primed() } else { tail };
             respond::events(ResponseBody::tail(tail))
         }

@@ -246,6 +246,6 @@ async fn retention_ends<S: EventStore>(make: &impl AsyncFn(Limits) -> S) {
 }
 
 /// The runtime's clock, so that a paused one is obeyed.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -1,7 +1,9 @@
 //! The law suite: what every [`EventStore`] must pass.
 //!
-//! Each function checks one law of the trait and panics with a message that names it. [`check_all`] runs them in order;
-//! authors of a store call it from a test, and [`survives_reopening`] when the store outlives its process:
+//! Each function checks one law of the trait and panics with a message that names it. [`check_all`] runs them in order, then
+//! [any sequence](any_sequence) of operations against a model and tasks [at the same time](at_the_same_time). Authors of a
+//! store call it from a test, best on a runtime with several threads, and [`survives_reopening`],
+//! [`remembers_after_reopening`] and [`any_sequence_with_reopening`] too when the store outlives its process:
 //!
 //! ```
 //! use throughline::store::{MemoryStore, laws};
@@ -14,11 +16,17 @@
 //! `make` returns an empty store with the given budgets, each time it is called. A runtime with a clock is needed: a
 //! watcher is given 10 seconds to be woken, none of which pass on a store that keeps law 5. Nothing is slept.
 //!
+//! What is picked at random is decided by a seed, so a run repeats. A failure prints the shortest sequence found and its
+//! seed; `THROUGHLINE_LAWS_SEED` and `THROUGHLINE_LAWS_SEQUENCES` try others and more (see [`Plan`]).
+//!
 //! The suite sees one process. That two processes cannot write one stream (law 2), that a watcher is woken by an append
 //! of another process (law 5), and what survives a crash (law 1) are for the store's own tests.
 
 mod bounded;
+mod concurrent;
 mod probe;
+mod random;
+mod remembering;
 #[cfg(test)]
 mod tests;
 
@@ -27,14 +35,18 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 pub use self::bounded::bounded;
+pub use self::concurrent::at_the_same_time;
 use self::probe::{
     ALL, COST, NOTHING, Witness, append, append_as, audit, count, event, events, held, key, ok, page,
 };
+pub use self::random::{Plan, any_sequence, any_sequence_with_reopening};
+pub use self::remembering::{remembering, remembers_after_reopening};
 use super::{
     Append, AppendError, Dropped, Epoch, Event, EventStore, Limits, ReadBudget, ReadError, StreamKey,
 };
 
-/// Checks all laws, the first to the ninth.
+/// Checks all laws, the first to the ninth, and the tenth of a store that keeps sessions: one by one, then with
+/// [`any_sequence`] of operations and with tasks [`at_the_same_time`].
 ///
 /// # Panics
 ///
@@ -49,6 +61,9 @@ pub async fn check_all<S: EventStore>(make: impl AsyncFn(Limits) -> S) {
     ending(&make).await;
     fenced(&make).await;
     forgetting(&make).await;
+    remembering(&make).await;
+    any_sequence(&make, Plan::from_env()).await;
+    at_the_same_time(&make).await;
 }
 
 /// Law 1, as far as it shows within a process: what was appended is read at once, and what was refused never.
@@ -400,6 +415,10 @@ pub async fn fenced<S: EventStore>(make: &impl AsyncFn(Limits) -> S) {
         assert_eq!((page.head, page.ended), (head, false), "law 8 (fenced): a refused writer changed {at:?}");
     }
     append_as(&store, &at, Epoch(4), 4..=4).await;
+    // A batch that is refused takes nothing over.
+    let gap = store.append(&at, Epoch(5), Append { events: &events(&at, 6..=6), ..NOTHING }).await;
+    assert!(matches!(gap, Err(AppendError::Gap)), "law 2 (ordered): a batch after a hole got {gap:?}");
+    append_as(&store, &at, Epoch(4), 5..=5).await;
     append_as(&store, &key("law-8-b", 1), Epoch(1), 1..=1).await;
 }
 

@@ -181,14 +181,21 @@ impl Witness {
     }
 
     pub(super) async fn expect_of(&self, law: &str, of: &str) {
-        let woken = async {
-            while self.wakes.count.load(Ordering::SeqCst) <= self.seen.load(Ordering::SeqCst) {
-                self.wakes.changed.notified().await;
-            }
-        };
         // Ten seconds are a bound for a store that is broken, not a time that is waited.
-        let outcome = tokio::time::timeout(Duration::from_secs(10), woken).await;
+        let outcome = tokio::time::timeout(Duration::from_secs(10), self.woken()).await;
         assert!(outcome.is_ok(), "law {law}: a watcher was not woken by {of}");
+    }
+
+    /// Waits, as long as it takes, for a wake later than the last one this witness has seen.
+    pub(super) async fn woken(&self) {
+        while self.wakes.count.load(Ordering::SeqCst) <= self.seen.load(Ordering::SeqCst) {
+            self.wakes.changed.notified().await;
+        }
+        self.look_away();
+    }
+
+    /// Wakes up to now do not count any more.
+    pub(super) fn look_away(&self) {
         self.seen.store(self.wakes.count.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 }

@@ -1,6 +1,7 @@
 //! The store that keeps events in this process.
 
 mod ended;
+mod outliving;
 mod session;
 mod shard;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::time::Instant;
 use throughline_proto::log::Tier;
 
 use self::ended::EndedQueue;
+pub use self::outliving::{RestoredSession, RestoredStream, Standing, StreamStanding};
 use self::session::{Bells, Session};
 use self::shard::{Forgotten, Shard};
 use super::{
@@ -87,7 +89,7 @@ impl Default for MemoryStore {
 
 impl EventStore for MemoryStore {
     fn append(&self, at: &StreamKey, epoch: Epoch, batch: Append<'_>) -> Soon<Result<(), AppendError>> {
-        Soon::Now(self.0.append(at, epoch, batch))
+        Soon::Now(self.0.append(at, epoch, batch, now))
     }
 
     fn read(&self, at: &StreamKey, after: u64, max: ReadBudget) -> Soon<Result<Page, ReadError>> {
@@ -152,7 +154,13 @@ impl EventStore for MemoryStore {
 }
 
 impl Inner {
-    fn append(&self, at: &StreamKey, epoch: Epoch, batch: Append<'_>) -> Result<(), AppendError> {
+    fn append(
+        &self,
+        at: &StreamKey,
+        epoch: Epoch,
+        batch: Append<'_>,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<(), AppendError> {
         let mut shard = self.shard(&at.session);
         let session = shard.open(&at.session).map_err(|Forgotten| AppendError::Ended)?;
         let outcome = self.change(session, |session| {
@@ -295,12 +303,15 @@ impl Inner {
     }
 
     fn shard(&self, session: &SessionId) -> MutexGuard<'_, Shard> {
-        // FNV-1a over the end of the id, which is random. The map inside a shard hashes the whole id with a key.
-        let tail = session.as_str().as_bytes().iter().rev().take(8);
-        let hash = tail.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        lock(&self.shards[(hash % SHARDS as u64) as usize])
+        // Spread by the end of the id, which is random: the high bits of the product depend on all its bits. The map
+        // inside a shard hashes the whole id with a key.
+        let id = session.as_str().as_bytes();
+        let end = match id.last_chunk() {
+            Some(end) => u64::from_le_bytes(*end),
+            None => id.iter().fold(0, |end, byte| (end << 8) | u64::from(*byte)),
+        };
+        let hash = end.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        lock(&self.shards[(hash >> (u64::BITS - SHARDS.ilog2())) as usize])
     }
 }
 
@@ -320,7 +331,7 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// Enough that a few dozen cores rarely meet at a lock; 32 empty shards take some 5 KiB.
+/// Enough that a few dozen cores rarely meet at a lock, and a power of two; 32 empty shards take some 5 KiB.
 const SHARDS: usize = 32;
 
 /// What one session gives up before the next one's turn: what a reader takes with one read.

@@ -1,5 +1,7 @@
 //! What the store holds of one session.
 
+mod outliving;
+
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -24,6 +26,8 @@ pub(super) struct Session {
     gone: VecDeque<(u64, u64)>,
     watchers: Vec<(u64, Bell)>,
     bytes: usize,
+    /// It is there without streams too: its record is kept elsewhere.
+    kept: bool,
 }
 
 struct Stream {
@@ -44,6 +48,7 @@ impl Session {
             gone: VecDeque::new(),
             watchers: Vec::new(),
             bytes: 0,
+            kept: false,
         }
     }
 
@@ -59,7 +64,12 @@ impl Session {
 
     /// Nothing was ever written to it and nobody watches it.
     pub(super) fn is_blank(&self) -> bool {
-        self.streams.is_empty() && self.gone.is_empty() && self.watchers.is_empty()
+        self.is_unwritten() && self.watchers.is_empty()
+    }
+
+    /// Nothing was ever written to it.
+    pub(super) fn is_unwritten(&self) -> bool {
+        !self.kept && self.streams.is_empty() && self.gone.is_empty()
     }
 
     /// Appends and brings the stream and the session back into their budgets.
@@ -75,20 +85,33 @@ impl Session {
         if epoch < self.epoch {
             return Err(AppendError::Fenced);
         }
-        self.epoch = epoch;
+        let known = self.find(number);
+        if let Ok(index) = known
+            && batch.events.is_empty()
+            && (!batch.ends || self.streams[index].place.is_some())
+        {
+            // Nothing grows, so every budget holds as it did.
+            self.epoch = epoch;
+            self.streams[index].mark_written(batch.written, queue);
+            return Ok(());
+        }
         let largest = limits.largest_event();
         if batch.events.iter().any(|event| event.cost() > largest) {
             return Err(AppendError::TooLarge);
         }
-        let index = match self.find(number) {
+        let index = match known {
             Ok(index) => {
                 self.bytes += self.streams[index].log.append(batch.events)?;
                 index
             }
             Err(index) => {
                 if let Some(head) = self.head_of_gone(number) {
-                    let known = batch.events.iter().all(|event| event.seq <= head);
-                    return if known { Ok(()) } else { Err(AppendError::Ended) };
+                    let known = batch.events.iter().all(|event| (1..=head).contains(&event.seq));
+                    if !known {
+                        return Err(AppendError::Ended);
+                    }
+                    self.epoch = epoch;
+                    return Ok(());
                 }
                 let mut log = Log::new();
                 self.bytes += log.append(batch.events)?;
@@ -96,21 +119,18 @@ impl Session {
                 index
             }
         };
+        // Only now: a batch that is refused takes nothing over.
+        self.epoch = epoch;
         let stream = &mut self.streams[index];
-        stream.written = stream.written.max(batch.written.min(stream.log.head()));
+        stream.mark_written(batch.written, queue);
         let budget = Budget { events: limits.stream_events, bytes: limits.stream_bytes };
         self.bytes -= stream.log.trim(budget, stream.written);
-        let all_written = stream.written == stream.log.head();
-        match &mut stream.place {
-            None if batch.ends => {
-                let now = now();
-                stream.log.end(now);
-                let at = StreamKey { session: self.id.clone(), stream: number };
-                stream.place = Some(queue.insert(at, now, all_written));
-                self.ends.push_back(number);
-            }
-            Some(place) if all_written && !place.written => queue.promote(place),
-            _ => {}
+        if batch.ends && stream.place.is_none() {
+            let now = now();
+            stream.log.end(now);
+            let at = StreamKey { session: self.id.clone(), stream: number };
+            stream.place = Some(queue.insert(at, now, stream.is_written()));
+            self.ends.push_back(number);
         }
         self.settle(limits, queue);
         Ok(())
@@ -251,6 +271,25 @@ impl Session {
             _ if after == head => Ok(None),
             _ => Ok(Some(Dropped { oldest: head + 1, count: head - after })),
         }
+    }
+}
+
+impl Stream {
+    /// Notes up to where events were handed to a connection.
+    fn mark_written(&mut self, written: u64, queue: &EndedQueue) {
+        self.written = self.written.max(written.min(self.log.head()));
+        let is_written = self.is_written();
+        if let Some(place) = &mut self.place
+            && is_written
+            && !place.written
+        {
+            queue.promote(place);
+        }
+    }
+
+    /// Whether it was handed to a connection as a whole.
+    fn is_written(&self) -> bool {
+        self.written == self.log.head()
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use foldhash::fast::RandomState;
+
 use super::session::Session;
 use crate::store::SessionId;
 
 /// Some of the sessions: found by id, and in a vector that can be walked from where the last walk stopped.
 #[derive(Default)]
 pub(super) struct Shard {
-    index: HashMap<SessionId, usize>,
+    // The ids are the server's own, so nobody can flood the map with ids that meet: a cheap hash with a random key does.
+    index: HashMap<SessionId, usize, RandomState>,
     sessions: Vec<Session>,
     next: usize,
-    forgotten: HashSet<SessionId>,
+    forgotten: HashSet<SessionId, RandomState>,
     forgotten_order: VecDeque<SessionId>,
 }
 
@@ -41,6 +44,16 @@ impl Shard {
         Ok(&mut self.sessions[index])
     }
 
+    /// Puts in a session, unless it is there. Returns whether it was put in.
+    pub(super) fn insert(&mut self, session: Session) -> bool {
+        let is_new = !self.index.contains_key(&session.id);
+        if is_new {
+            self.index.insert(session.id.clone(), self.sessions.len());
+            self.sessions.push(session);
+        }
+        is_new
+    }
+
     /// Takes out a session.
     pub(super) fn remove(&mut self, id: &SessionId) -> Option<Session> {
         let index = self.index.remove(id)?;
@@ -63,8 +76,16 @@ impl Shard {
         self.remove(id)
     }
 
+    pub(super) fn is_forgotten(&self, id: &SessionId) -> bool {
+        self.forgotten.contains(id)
+    }
+
     pub(super) fn sessions(&self) -> &[Session] {
         &self.sessions
+    }
+
+    pub(super) fn sessions_mut(&mut self) -> &mut [Session] {
+        &mut self.sessions
     }
 
     /// The session whose turn it is to give something up.

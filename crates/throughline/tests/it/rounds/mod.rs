@@ -48,6 +48,7 @@ fn server(deeds: &Deeds) -> Server {
         .tool(tool("ask", ask))
         .tool(tool("trip", trip))
         .tool(tool("both", both))
+        .tool(tool("heralded", heralded))
         .tool(tool("own", own))
         .tool(tool("late", late))
         .tool(tool("count", count))
@@ -84,6 +85,17 @@ async fn trip(cx: Context) -> Result<String> {
 /// Two questions at once.
 async fn both(cx: Context) -> Result<String> {
     let (name, roots) = cx.ask_all((cx.elicit::<Name>("Who?").key("who"), cx.roots().key("roots"))).await?;
+    Ok(format!("{} {}", name.name, roots.len()))
+}
+
+/// Two questions at once, one of them announced.
+async fn heralded(cx: Context) -> Result<String> {
+    let roots = async { Ok(cx.roots().key("roots").await?) };
+    let name = async {
+        cx.notify("it/herald", &serde_json::json!({})).await?;
+        Ok(cx.elicit::<Name>("Who?").key("who").await?)
+    };
+    let (roots, name) = tokio::try_join!(roots, name).map_err(|error: Error| error)?;
     Ok(format!("{} {}", name.name, roots.len()))
 }
 

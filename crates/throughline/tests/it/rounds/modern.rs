@@ -113,6 +113,17 @@ async fn two_questions_are_one_round_and_half_the_answers_another() {
     assert_eq!(text(&caller.ends(json!({ "who": named("ada"), "more": 1 })).await), "ada 0");
 }
 
+/// To let what was said leave is not to wait for the client.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_announced_belongs_to_the_round_of_the_others() {
+    let endpoint = StreamableHttp::new(server(&Deeds::default()));
+    let mut caller = calling(Wire::new(&endpoint), "heralded");
+    let mut events = caller.send(Value::Null).await.events();
+    assert_eq!(events.message().await.message["method"], "it/herald");
+    let asked = caller.take(events.message().await.message);
+    assert_eq!(names(&asked), ["roots", "who"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn rounds_of_the_handlers_own() {
     let endpoint = StreamableHttp::new(server(&Deeds::default()));

@@ -38,6 +38,11 @@ impl<S> Checked<S> {
     pub(crate) fn new(service: S) -> Self {
         Self { service, known: Arc::default() }
     }
+
+    /// Another service for the same sessions.
+    pub(crate) fn moved_to<T>(&self, service: T) -> Checked<T> {
+        Checked { service, known: Arc::clone(&self.known) }
+    }
 }
 
 impl<S, Q, B> Service<Request<Q>> for Checked<S>

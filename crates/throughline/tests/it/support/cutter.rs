@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::Random;
+
 /// Passes bytes on between clients and a server, and cuts each connection after a random number of them.
 #[derive(Clone)]
 pub(crate) struct Cutter {
@@ -30,7 +32,7 @@ impl Cutter {
         let state = Arc::<State>::default();
         let proxy = Self { address, state: Arc::clone(&state) };
         tokio::spawn(async move {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             loop {
                 let (client, _) = listener.accept().await.expect("a connection");
                 let (up, down) = if state.cutting.load(Ordering::SeqCst) {
@@ -85,17 +87,5 @@ async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut left: usize) 
         if left == 0 {
             return true;
         }
-    }
-}
-
-/// Xorshift: enough to spread cuts, and the same for the same seed.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
     }
 }

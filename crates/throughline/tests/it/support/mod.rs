@@ -2,10 +2,14 @@
 
 mod checked;
 mod cutter;
+mod disk;
 mod gate;
 pub(crate) mod kit;
+mod ledger;
 mod lines;
 mod modern;
+mod random;
+pub(crate) mod reader;
 mod tcp;
 mod wire;
 
@@ -18,9 +22,12 @@ use throughline::{Client, Connect, StreamableHttp};
 
 pub(crate) use checked::Checked;
 pub(crate) use cutter::Cutter;
+pub(crate) use disk::Disk;
 pub(crate) use gate::Gate;
+pub(crate) use ledger::{Ledger, Ran};
 pub(crate) use lines::Lines;
 pub(crate) use modern::{MODERN, about, listen, modern, modern_of};
+pub(crate) use random::Random;
 pub(crate) use tcp::{Loopback, Tcp};
 pub(crate) use wire::{Answer, Event, Events, Sending, Wire};
 

@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower_service::Service;
 
+use super::reader::Dial;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An endpoint served on loopback until it is stopped.
@@ -46,6 +48,16 @@ impl Loopback {
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.served.await.expect("no panic").expect("no error");
+    }
+}
+
+impl Dial for Tcp {
+    type Io = TcpStream;
+
+    async fn dial(&self) -> std::io::Result<TcpStream> {
+        let stream = TcpStream::connect(self.0).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 

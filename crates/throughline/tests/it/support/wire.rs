@@ -60,6 +60,11 @@ impl Wire {
         }
     }
 
+    /// Goes on in the same session, with another process.
+    pub(crate) fn moved_to(&self, endpoint: &StreamableHttp) -> Self {
+        Self { service: self.service.moved_to(endpoint.clone()), headers: self.headers.clone() }
+    }
+
     /// The same with one more header.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(HeaderName::from_static(name), value.parse().expect("a header"));

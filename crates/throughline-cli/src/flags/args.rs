@@ -1,5 +1,6 @@
 //! What was typed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
@@ -69,6 +70,21 @@ pub(super) struct ServeArgs {
     /// be asked, subscribed to or resumed.
     #[arg(long, env = "THROUGHLINE_STATELESS", hide_env_values = true, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub(super) stateless: bool,
+
+    /// Keep sessions in this directory, which is made where it is not there: after a restart they go on, and what was sent
+    /// can be resumed. Only one server at a time can use it [default: sessions end with the server].
+    #[arg(long, value_name = "DIR", env = "THROUGHLINE_DATA", hide_env_values = true)]
+    pub(super) data: Option<PathBuf>,
+
+    /// What becomes of calls that ran when a server with --data was killed.
+    #[arg(
+        long,
+        value_name = "THEN",
+        env = "THROUGHLINE_INTERRUPTED",
+        hide_env_values = true,
+        default_value = "again"
+    )]
+    pub(super) interrupted: Then,
 
     /// Secret that seals what a call carries while it asks its client something, of at least 32 characters, or @FILE with
     /// one on each line; may be repeated, newest first: the others only open. Servers with the same one answer each
@@ -173,6 +189,14 @@ pub(super) enum Response {
     Sse,
     /// Always one JSON body: no progress, no log messages, and tools can ask nothing.
     Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Then {
+    /// Those of tools that are idempotent run again, as all of the demo's are; others are answered with an error.
+    Again,
+    /// They are answered with an error.
+    Fail,
 }
 
 /// How log lines look.

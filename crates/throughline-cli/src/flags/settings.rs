@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use throughline::{Era, KeyRing, ResponseMode};
+use throughline::{AfterRestart, Era, KeyRing, ResponseMode};
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
-use super::args::{self, Response, Secret, ServeArgs};
+use super::args::{self, Response, Secret, ServeArgs, Then};
 use crate::Stop;
 
 /// How to serve.
@@ -25,6 +26,9 @@ pub(crate) struct Serve {
     pub(crate) era: Era,
     pub(crate) mode: ResponseMode,
     pub(crate) stateless: bool,
+    /// Where sessions are kept.
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) interrupted: AfterRestart,
     /// `None`: a random key.
     pub(crate) seal: Option<KeyRing>,
     pub(crate) origins: Vec<String>,
@@ -57,6 +61,20 @@ impl Serve {
                 "would end every session at once; give a time such as 30m",
             ));
         }
+        // A variable that is set to nothing names no directory.
+        let data = args.data.filter(|data| !data.as_os_str().is_empty());
+        if let Some(data) = &data {
+            let without_sessions = [
+                (args.stdio, "--stdio"),
+                (args.stateless, "--stateless"),
+                (matches!(args.era, args::Era::Modern), "--era modern"),
+            ];
+            if let Some((_, flag)) = without_sessions.into_iter().find(|(given, _)| *given) {
+                let why =
+                    format!("is for sessions to be kept in, and {flag} has none; leave one of the two out");
+                return Err(wrong("--data", &data.to_string_lossy(), &why));
+            }
+        }
         Ok(Self {
             stdio: args.stdio,
             listen: check_listen(args.listen)?,
@@ -72,6 +90,11 @@ impl Serve {
                 Response::Json => ResponseMode::Json,
             },
             stateless: args.stateless,
+            data,
+            interrupted: match args.interrupted {
+                Then::Again => AfterRestart::RunAgain,
+                Then::Fail => AfterRestart::Fail,
+            },
             seal: read_seal_keys(&args.seal_key)?,
             origins: named(args.allow_origin),
             hosts: if hosts.iter().any(|host| host == "*") { Hosts::Any } else { Hosts::Named(hosts) },

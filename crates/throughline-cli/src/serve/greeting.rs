@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::flags::Hosts;
 
-/// The address, and a client configuration to paste.
-pub(super) fn text(address: SocketAddr, path: &str) -> String {
+/// The address, and a client configuration to paste. `restored` is a line about what is kept, or nothing.
+pub(super) fn text(address: SocketAddr, path: &str, restored: &str) -> String {
     let base = format!("http://{}", reachable(address));
     let url = format!("{base}{path}");
     let configuration =
@@ -19,6 +19,7 @@ pub(super) fn text(address: SocketAddr, path: &str) -> String {
          \n\
          Health: {base}/healthz and {base}/readyz\n\
          Metrics: {base}/metrics\n\
+         {restored}\
          Stop with Ctrl-C.\n"
     )
 }
@@ -54,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_greeting_is_ready_to_paste() {
-        insta::assert_snapshot!(text(at("127.0.0.1:8808"), "/mcp").replace(env!("CARGO_PKG_VERSION"), "VERSION"), @r#"
+        insta::assert_snapshot!(text(at("127.0.0.1:8808"), "/mcp", "").replace(env!("CARGO_PKG_VERSION"), "VERSION"), @r#"
         throughline VERSION serves its demo at http://127.0.0.1:8808/mcp
 
         Client configuration (mcp.json):
@@ -75,9 +76,9 @@ mod tests {
 
     #[test]
     fn any_address_is_shown_as_one_to_connect_to() {
-        assert!(text(at("0.0.0.0:80"), "/").contains("demo at http://127.0.0.1:80/\n"));
-        assert!(text(at("[::]:80"), "/").contains("demo at http://[::1]:80/\n"));
-        assert!(text(at("192.0.2.7:80"), "/").contains("demo at http://192.0.2.7:80/\n"));
+        assert!(text(at("0.0.0.0:80"), "/", "").contains("demo at http://127.0.0.1:80/\n"));
+        assert!(text(at("[::]:80"), "/", "").contains("demo at http://[::1]:80/\n"));
+        assert!(text(at("192.0.2.7:80"), "/", "").contains("demo at http://192.0.2.7:80/\n"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `throughline serve`.
 
+mod data;
 mod front;
 mod greeting;
 mod signals;
@@ -7,7 +8,8 @@ mod stdio;
 
 use std::io;
 
-use throughline::{Closed, Era, SessionHandle, StreamableHttp, serve};
+use throughline::{AfterRestart, Closed, Era, Interrupted, SessionHandle, StreamableHttp, serve};
+use throughline_redb::RedbStore;
 use tokio::net::TcpListener;
 
 use crate::flags::{Hosts, Serve};
@@ -29,7 +31,8 @@ pub(crate) fn run(settings: Serve) -> Result<(), Stop> {
 
 async fn run_here(settings: Serve) -> Result<(), Stop> {
     let demo = demo::server().page_size(settings.page_size);
-    let endpoint = endpoint(demo.clone(), &settings)?;
+    let store = settings.data.as_deref().map(data::open).transpose()?;
+    let endpoint = endpoint(demo.clone(), &settings, store.clone())?;
     let listener =
         TcpListener::bind(&settings.listen).await.map_err(|error| unusable(&settings.listen, &error))?;
     let address = listener.local_addr().map_err(|error| unusable(&settings.listen, &error))?;
@@ -38,9 +41,17 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
     let grace = settings.shutdown_grace;
 
     terminal::start_log(settings.log, settings.log_format);
-    terminal::print(&greeting::text(address, &settings.path));
+    // Before the greeting too: whoever reads it may come with a session.
+    let restored = match &settings.data {
+        Some(directory) => data::restore(&endpoint, directory).await?,
+        None => String::new(),
+    };
+    terminal::print(&greeting::text(address, &settings.path, &restored));
     for limitation in endpoint.limitations() {
         tracing::warn!("{limitation}");
+    }
+    if let Some(warning) = settings.data.as_deref().and_then(data::warning) {
+        tracing::warn!("{warning}");
     }
     if let Some(warning) = greeting::warning(address, &settings.hosts) {
         tracing::warn!("{warning}");
@@ -55,6 +66,9 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
         .draining(endpoint, grace)
         .await
         .map_err(|error| Stop::failure(format!("error: serving failed: {error}.")))?;
+    if let Some(store) = store {
+        store.close().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -64,7 +78,11 @@ fn signals() -> Result<Signals, Stop> {
         .map_err(|error| Stop::failure(format!("error: signals cannot be listened for: {error}.")))
 }
 
-fn endpoint(demo: throughline::Server, settings: &Serve) -> Result<StreamableHttp, Stop> {
+fn endpoint(
+    demo: throughline::Server,
+    settings: &Serve,
+    store: Option<RedbStore>,
+) -> Result<StreamableHttp, Stop> {
     let mut builder = StreamableHttp::builder(demo)
         .era(settings.era)
         .response_mode(settings.mode)
@@ -75,6 +93,12 @@ fn endpoint(demo: throughline::Server, settings: &Serve) -> Result<StreamableHtt
         .measure(true)
         .on_session_opened(opened)
         .on_session_closed(closed);
+    if let Some(store) = store {
+        builder = builder.event_store(store);
+        if settings.interrupted == AfterRestart::RunAgain {
+            builder = builder.on_interrupted(Interrupted::run_again_if_idempotent);
+        }
+    }
     if let Some(keys) = &settings.seal {
         builder = builder.seal_key(keys.clone());
     }

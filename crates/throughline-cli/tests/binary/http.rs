@@ -95,22 +95,34 @@ pub(super) async fn json(response: Response<Incoming>) -> Value {
 pub(super) struct Messages {
     body: Incoming,
     decoder: Decoder,
-    ready: VecDeque<Value>,
+    /// What was read of a stream: ids and messages, null for an event without one.
+    ready: VecDeque<(Option<String>, Value)>,
     whole: bool,
+    /// The id of the last event that was taken: where to come back to.
+    pub(super) last_id: Option<String>,
 }
 
 impl Messages {
     pub(super) fn of(response: Response<Incoming>) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
         let whole = response.headers()[CONTENT_TYPE] == "application/json";
-        Self { body: response.into_body(), decoder: Decoder::new(1 << 20), ready: VecDeque::new(), whole }
+        Self {
+            body: response.into_body(),
+            decoder: Decoder::new(1 << 20),
+            ready: VecDeque::new(),
+            whole,
+            last_id: None,
+        }
     }
 
     /// The next message; `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Some(message);
+            while let Some((id, message)) = self.ready.pop_front() {
+                self.last_id = id.or(self.last_id.take());
+                if !message.is_null() {
+                    return Some(message);
+                }
             }
             if self.whole {
                 let body =
@@ -121,9 +133,11 @@ impl Messages {
             self.decoder.push(frame.data_ref().expect("it has no trailers"));
             while let Some(event) = self.decoder.next_event() {
                 let event = event.expect("events are small");
-                if !event.data.is_empty() {
-                    self.ready.push_back(serde_json::from_str(&event.data).expect("it is JSON"));
-                }
+                let message = match &*event.data {
+                    "" => Value::Null,
+                    data => serde_json::from_str(data).expect("it is JSON"),
+                };
+                self.ready.push_back((event.id, message));
             }
         }
     }

@@ -1,8 +1,12 @@
 //! The binary, from outside: each test starts it, speaks to it over HTTP or stdio, and waits for what should happen.
 
+#[cfg(unix)]
+mod crash;
 mod demo;
+mod hostile;
 mod http;
 mod process;
+mod restart;
 mod rounds;
 mod serve;
 mod session;

@@ -11,7 +11,21 @@ use super::within;
 /// The binary with these arguments, and nothing in the environment that it listens to.
 pub(super) fn binary(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_throughline"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(arguments);
+    from_outside(command)
+}
+
+/// The same, with files of no more than so many blocks of 512 bytes: what is beyond is an error, as on a full disk.
+#[cfg(unix)]
+pub(super) fn binary_without_room(blocks: u32, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!(r#"trap "" XFSZ; ulimit -f {blocks}; exec "$0" "$@""#);
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_throughline")]).args(arguments);
+    from_outside(command)
+}
+
+fn from_outside(mut command: Command) -> Command {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("THROUGHLINE_") {
@@ -76,12 +90,33 @@ impl Served {
         }
     }
 
+    /// The number of the process.
+    #[cfg(target_os = "linux")]
+    pub(super) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Ends it at once: what it logged.
+    pub(super) async fn killed(mut self) -> String {
+        within("the end of the server", self.child.kill()).await.expect("it is ours");
+        let mut rest = String::new();
+        within("the end of the log", self.log.into_inner().read_to_string(&mut rest))
+            .await
+            .expect("it writes UTF-8");
+        self.logged + &rest
+    }
+
     /// Sends it the signal to end.
     #[cfg(unix)]
     pub(super) fn terminate(&self) {
         let id = self.child.id().expect("it runs").cast_signed();
         let id = rustix::process::Pid::from_raw(id).expect("no process has the id 0");
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is ours");
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    pub(super) async fn kill(mut self) {
+        within("the end of the server", self.child.kill()).await.expect("it is ours");
     }
 
     /// Waits for its end: the exit code and the whole log.

@@ -68,6 +68,28 @@ impl Session {
         text_of(&answer)
     }
 
+    /// Ends the session.
+    pub(super) async fn delete(&self) {
+        let headers = [("mcp-session-id", self.id.as_str())];
+        let response = Connection::open(self.address).await.send(Method::DELETE, "/mcp", &headers, "").await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    }
+
+    /// Goes on with another process.
+    pub(super) fn moved_to(self, address: SocketAddr) -> Self {
+        Self { address, ..self }
+    }
+
+    /// Resumes a stream after this event.
+    pub(super) async fn resume(&self, last_id: &str) -> Messages {
+        let headers = [
+            ("accept", "text/event-stream"),
+            ("mcp-session-id", self.id.as_str()),
+            ("last-event-id", last_id),
+        ];
+        Messages::of(Connection::open(self.address).await.send(Method::GET, "/mcp", &headers, "").await)
+    }
+
     /// Opens the stream of what belongs to no request.
     pub(super) async fn listen(&self) -> Messages {
         let headers = [("accept", "text/event-stream"), ("mcp-session-id", self.id.as_str())];

@@ -33,6 +33,10 @@ async fn a_wrong_line_ends_with_2_and_says_why() {
         ),
         (&["serve", "--allow-origin", "a.example"], "error: --allow-origin: \"a.example\" is not an origin."),
         (&["serve", "--log", "a=b=c"], "is no filter"),
+        (&["serve", "--data", "d", "--stdio"], "--stdio has none; leave one of the two out"),
+        (&["serve", "--stateless", "--data", "d"], "--stateless has none; leave one of the two out"),
+        (&["serve", "--era", "modern", "--data", "d"], "--era modern has none; leave one of the two out"),
+        (&["serve", "--data", "/dev/null/d"], "error: --data: the directory /dev/null/d cannot be made"),
         (&["serv"], "unrecognized subcommand 'serv'"),
         (&[], "Usage: throughline <COMMAND>"),
     ] {

@@ -1,5 +1,7 @@
 //! What goes over the wire, shared by the generator and the floor.
 
+use crate::scenario::LARGE;
+
 /// The revision the generator speaks.
 ///
 /// Named here and not asked of the library: the generator is a foreign client, and the floor and peers
@@ -28,8 +30,12 @@ pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
 /// see <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#protocol-version-header>.
 pub(crate) const VERSION_HEADER: &str = "mcp-protocol-version";
 
-/// Bytes a request or an answer may have. An echo has a few hundred; more is a fault of the peer.
-pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// The header that says behind which event a stream is resumed,
+/// see <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery>.
+pub(crate) const CURSOR_HEADER: &str = "last-event-id";
+
+/// Bytes a request or an answer may have: the large argument and what is around it. More is a fault of the peer.
+pub(crate) const MAX_BODY: usize = 2 * LARGE;
 
 /// The body of an `initialize` request.
 pub(crate) fn initialize(id: u64) -> String {
@@ -43,11 +49,31 @@ pub(crate) fn initialized() -> &'static str {
     r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#
 }
 
-/// The body of a call of `echo`. `text` must not need escaping in JSON.
-pub(crate) fn call(id: u64, text: &str) -> String {
+/// The body of a call of a tool that takes a text. `text` must not need escaping in JSON.
+pub(crate) fn call(id: u64, tool: &str, text: &str) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{"text":"{text}"}}}}}}"#
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"text":"{text}"}}}}}}"#
     )
+}
+
+/// The body of a call that reports progress `count` times, with its id as its progress token.
+pub(crate) fn progress(id: u64, count: usize) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"_meta":{{"progressToken":{id}}},"name":"progress","arguments":{{"count":{count}}}}}}}"#
+    )
+}
+
+/// The same without a session.
+pub(crate) fn modern_progress(id: u64, count: usize) -> String {
+    let meta = META.trim_start_matches('{');
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"_meta":{{"progressToken":{id},{meta},"name":"progress","arguments":{{"count":{count}}}}}}}"#
+    )
+}
+
+/// The body of a request for the list of tools.
+pub(crate) fn list(id: u64) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#)
 }
 
 /// What request `id` says.

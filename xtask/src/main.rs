@@ -4,6 +4,7 @@
 mod browser;
 mod clients;
 mod conformance;
+mod fuzz;
 mod layout;
 mod node;
 mod purity;
@@ -14,6 +15,7 @@ mod server;
 mod sh;
 mod test;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -36,7 +38,13 @@ tasks:
                              --only: the client of this name
   browser                    the example `dashboard` in a headless Chromium: a page of another
                              origin sees a metric change
-  bench [ARGS]               the benchmarks, in release mode; ARGS are theirs (try --help)
+  bench [ARGS]               the load lab, in release mode; ARGS are its own (try --help), e.g. `bench gates`,
+                             which fails where a request costs more than it may. BENCHMARKING.md says more
+  fuzz [--seconds N] [--keep] [TARGET]
+                             the fuzz targets, 10 seconds each unless told otherwise, from the corpus in
+                             fuzz/corpus. --keep: what reaches new code goes into that corpus
+  soak [ARGS]                the binary under a mixed load with churn for five minutes, and whether it
+                             levels off; ARGS are its own (try --help), e.g. `soak --minutes 30`
   help                       this text
 
 It installs the npm packages and the Python packages that conformance/ and conformance/clients/ pin by itself and says
@@ -52,6 +60,8 @@ enum Task {
     Clients(clients::Options),
     Browser,
     Bench(Vec<String>),
+    Fuzz(fuzz::Options),
+    Soak(Vec<String>),
 }
 
 /// Reads the command line without the program's name. The error is a sentence for the user.
@@ -60,12 +70,14 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
     match task.as_str() {
         "help" | "--help" | "-h" => return Ok(Task::Help),
         "bench" => return Ok(Task::Bench(args.collect())),
-        "test" | "conformance" | "clients" | "browser" => {}
+        "soak" => return Ok(Task::Soak(args.collect())),
+        "test" | "conformance" | "clients" | "browser" | "fuzz" => {}
         other => return Err(format!("there is no task `{other}`: see `cargo xtask --help`")),
     }
     let mut fast = false;
     let mut options = conformance::Options::default();
     let mut clients = clients::Options::default();
+    let mut fuzz = fuzz::Options::default();
     while let Some(arg) = args.next() {
         let (name, attached) = match arg.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -83,6 +95,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
             ("clients", "--only") => clients.only = Some(value()?),
             ("clients", "--mode") => clients.mode = Some(value()?.parse()?),
             ("clients", "--transport") => clients.transport = Some(value()?.parse()?),
+            ("fuzz", "--keep") if attached.is_none() => fuzz.keep = true,
+            ("fuzz", "--seconds") => {
+                fuzz.seconds = value()?.parse().map_err(|_| "`--seconds` needs a whole number of seconds")?;
+            }
+            ("fuzz", target) if fuzz.target.is_none() && !target.starts_with('-') => {
+                fuzz.target = Some(target.to_owned());
+            }
             _ => return Err(format!("`{task}` does not take `{arg}`: see `cargo xtask --help`")),
         }
     }
@@ -90,6 +109,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
         "test" => Task::Test { fast },
         "clients" => Task::Clients(clients),
         "browser" => Task::Browser,
+        "fuzz" => Task::Fuzz(fuzz),
         _ => Task::Conformance(options),
     })
 }
@@ -107,9 +127,13 @@ fn main() -> ExitCode {
             Task::Conformance(options) => conformance::run(&root, &options),
             Task::Clients(options) => clients::run(&root, &options),
             Task::Browser => browser::run(&root),
+            Task::Fuzz(options) => fuzz::run(&root, &options),
+            Task::Soak(args) => soak(&root, &args),
             Task::Bench(args) => {
-                let fixed = ["run", "--release", "--locked", "-p", "throughline-benches", "--"];
-                sh::run(sh::cargo(&root).args(fixed).args(args))
+                // All of its programs: the lab starts the one that counts heap bytes from beside itself.
+                let package = ["--release", "--locked", "-p", "throughline-benches"];
+                sh::run(sh::cargo(&root).arg("build").args(package).arg("--bins"))?;
+                sh::run(sh::cargo(&root).args(["run", "--quiet"]).args(package).arg("--").args(args))
             }
         }
     });
@@ -120,6 +144,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds the binary and the lab, and puts the one under the load of the other.
+fn soak(root: &Path, args: &[String]) -> sh::Result<()> {
+    let release = ["--release", "--locked", "-p"];
+    sh::run(sh::cargo(root).arg("build").args(release).arg("throughline-cli"))?;
+    let binary = root.join("target/release").join(format!("throughline{}", std::env::consts::EXE_SUFFIX));
+    let mut lab = sh::cargo(root);
+    lab.arg("run").args(release).args(["throughline-benches", "--", "soak", "--binary"]).arg(binary);
+    sh::run(lab.args(args))
 }
 
 #[cfg(test)]
@@ -145,6 +179,12 @@ mod tests {
         let line = "clients --only python --mode auto --transport stdio";
         assert_eq!(parsed(line), Ok(Task::Clients(clients)));
         assert_eq!(parsed("browser"), Ok(Task::Browser));
+        assert_eq!(parsed("fuzz"), Ok(Task::Fuzz(fuzz::Options::default())));
+        let one = fuzz::Options { seconds: 60, target: Some("sse".into()), keep: true, seed: None };
+        assert_eq!(parsed("fuzz --seconds 60 sse --keep"), Ok(Task::Fuzz(one)));
+        parsed("fuzz sse json").unwrap_err();
+        parsed("fuzz --seconds soon").unwrap_err();
+        assert_eq!(parsed("soak --minutes 1"), Ok(Task::Soak(vec!["--minutes".into(), "1".into()])));
         assert_eq!(parsed("bench --help x"), Ok(Task::Bench(vec!["--help".into(), "x".into()])));
     }
 

@@ -1,7 +1,7 @@
 //! Everything that continuous integration checks, in order; the first failure stops.
 
 use crate::sh::{self, Result};
-use crate::{browser, clients, conformance, layout, purity, schemas};
+use crate::{browser, clients, conformance, fuzz, layout, purity, schemas};
 use std::path::Path;
 use std::process::Command;
 
@@ -49,6 +49,14 @@ pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
     }
     steps.step("test", || sh::run(&mut test(&["--lib", "--bins", "--tests", "--examples"])))?;
     steps.step("doc tests", || sh::run(&mut test(&["--doc"])))?;
+    match fuzz::missing() {
+        Some(sentence) => {
+            steps.missing(sentence);
+            steps.step("fuzz, the corpus alone", || fuzz::corpus(root))?;
+        }
+        None => steps
+            .step("fuzz", || fuzz::run(root, &fuzz::Options { seed: Some(1), ..fuzz::Options::default() }))?,
+    }
     steps.step("doc", || {
         let mut doc = cargo(&["doc", "--locked", "--workspace", "--all-features", "--no-deps"]);
         sh::run(doc.env("RUSTDOCFLAGS", "-D warnings"))

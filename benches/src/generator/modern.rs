@@ -2,25 +2,25 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::session::check_echo;
-use super::wire::{Wire, read};
-use super::{Caller, FIRST_REQUEST};
+use super::loops::{Caller, Took};
+use super::wire::{Endpoint, Wire, read};
+use super::{FIRST_REQUEST, check};
 use crate::Result;
 use crate::echo::{self, METHOD_HEADER, MODERN_REVISION, NAME_HEADER, VERSION_HEADER};
-use crate::scenario::Work;
+use crate::scenario::{Task, Work};
 
 /// A connection over which a tool is called.
 pub(super) struct Modern {
     wire: Wire,
     work: Work,
+    tool: &'static str,
     next_request: u64,
 }
 
@@ -43,8 +43,8 @@ struct InputRequired<'a> {
 }
 
 /// A connection for calls of this tool.
-pub(super) async fn connect(address: SocketAddr, tool: &'static str) -> Result<Wire> {
-    let mut wire = Wire::connect(address).await?;
+pub(super) async fn connect(endpoint: &Endpoint, tool: &'static str) -> Result<Wire> {
+    let mut wire = Wire::connect(endpoint).await?;
     for (name, value) in
         [(VERSION_HEADER, MODERN_REVISION), (METHOD_HEADER, "tools/call"), (NAME_HEADER, tool)]
     {
@@ -54,9 +54,13 @@ pub(super) async fn connect(address: SocketAddr, tool: &'static str) -> Result<W
 }
 
 impl Modern {
-    pub(super) async fn open(address: SocketAddr, work: Work) -> Result<Self> {
-        let tool = if work == Work::Rounds { "ask" } else { "echo" };
-        Ok(Self { wire: connect(address, tool).await?, work, next_request: FIRST_REQUEST })
+    pub(super) async fn open(endpoint: Endpoint, work: Work) -> Result<Self> {
+        let tool = match work.task {
+            Task::Rounds => "ask",
+            Task::EchoLater => "echo_later",
+            _ => "echo",
+        };
+        Ok(Self { wire: connect(&endpoint, tool).await?, work, tool, next_request: FIRST_REQUEST })
     }
 
     fn next_id(&mut self) -> u64 {
@@ -64,22 +68,22 @@ impl Modern {
         self.next_request - 1
     }
 
-    async fn echo(&mut self) -> Result<Duration> {
+    async fn echo(&mut self) -> Result<Took> {
         let id = self.next_id();
         let said = echo::said(id);
-        let body = Bytes::from(echo::modern_call(id, "echo", &said, ""));
+        let body = Bytes::from(echo::modern_call(id, self.tool, &said, ""));
         self.wire.ready().await?;
 
         let started = Instant::now();
         let answer = read(self.wire.post(body).await?).await?;
-        let took = started.elapsed();
+        let took = Took { started, ended: Instant::now() };
 
-        check_echo(&answer, self.work, id, &said)?;
+        check::echo(&answer, self.work, id, &said)?;
         Ok(took)
     }
 
     /// A call whose tool asks one question, and the same call with the answer.
-    async fn rounds(&mut self) -> Result<Duration> {
+    async fn rounds(&mut self) -> Result<Took> {
         let first = self.next_id();
         let said = echo::said(first);
         let body = Bytes::from(echo::modern_call(first, "ask", &said, ""));
@@ -103,19 +107,19 @@ impl Modern {
         );
         let second = self.next_id();
         let answer = read(self.wire.post(echo::modern_call(second, "ask", &said, &with)).await?).await?;
-        let took = started.elapsed();
+        let took = Took { started, ended: Instant::now() };
 
-        check_echo(&answer, self.work, second, &said)?;
+        check::echo(&answer, self.work, second, &said)?;
         Ok(took)
     }
 }
 
 impl Caller for Modern {
-    async fn call(&mut self) -> Result<Duration> {
-        if self.work == Work::Rounds { self.rounds().await } else { self.echo().await }
+    async fn call(&mut self) -> Result<Took> {
+        if self.work.task == Task::Rounds { self.rounds().await } else { self.echo().await }
     }
 
-    async fn close(&mut self) -> Result<()> {
+    async fn close(self) -> Result<()> {
         Ok(())
     }
 }

@@ -1,44 +1,103 @@
 //! One keep-alive connection, and what comes back over it.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 
 use crate::Result;
-use crate::echo::{MAX_BODY, PATH};
+use crate::echo::MAX_BODY;
 use crate::scenario::{EVENT_STREAM, JSON};
+
+/// Where a target listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) socket: SocketAddr,
+    path: Uri,
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(address: &str) -> Result<Self, String> {
+        let fault = || format!("{address} is not of the form http://127.0.0.1:PORT/PATH");
+        let uri: Uri = address.parse().map_err(|_| fault())?;
+        let socket: SocketAddr = uri.authority().and_then(|at| at.as_str().parse().ok()).ok_or_else(fault)?;
+        if uri.scheme_str() != Some("http") {
+            return Err(fault());
+        }
+        if !socket.ip().is_loopback() {
+            return Err(format!("{socket} is not a loopback address; the lab loads only its own targets"));
+        }
+        let path = uri.path().parse().map_err(|_| fault())?;
+        Ok(Self { socket, path })
+    }
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}{}", self.socket, self.path)
+    }
+}
 
 /// A connection, with the headers that each of its requests has.
 pub(super) struct Wire {
     http: SendRequest<Full<Bytes>>,
     headers: HeaderMap,
+    path: Uri,
 }
 
 impl Wire {
-    pub(super) async fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+    pub(super) async fn connect(endpoint: &Endpoint) -> Result<Self> {
+        Self::over(socket(endpoint)?, endpoint).await
+    }
+
+    /// One of very many connections: from the `number`th on, further loopback addresses give further ports.
+    pub(super) async fn connect_one_of_many(endpoint: &Endpoint, number: usize) -> Result<Self> {
+        let socket = socket(endpoint)?;
+        if endpoint.socket.is_ipv4() && number >= PORTS_PER_SOURCE {
+            let source = Ipv4Addr::new(127, 0, 0, u8::try_from(1 + number / PORTS_PER_SOURCE)?);
+            socket.bind(SocketAddr::new(IpAddr::V4(source), 0))?;
+        }
+        Self::over(socket, endpoint).await
+    }
+
+    /// A connection that takes little before it is read.
+    pub(super) async fn connect_narrow(endpoint: &Endpoint) -> Result<Self> {
+        let socket = socket(endpoint)?;
+        socket.set_recv_buffer_size(NARROW)?;
+        Self::over(socket, endpoint).await
+    }
+
+    async fn over(socket: TcpSocket, endpoint: &Endpoint) -> Result<Self> {
+        let stream = socket.connect(endpoint.socket).await?;
         stream.set_nodelay(true)?;
         let (http, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends when `http` is dropped; a failure shows in the request that it breaks.
         tokio::spawn(connection);
         let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::try_from(address.to_string())?);
+        headers.insert(HOST, HeaderValue::try_from(endpoint.socket.to_string())?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        Ok(Self { http, headers })
+        Ok(Self { http, headers, path: endpoint.path.clone() })
     }
 
     /// Sends a header with every request from now on.
     pub(super) fn keep_header(&mut self, name: &'static str, value: HeaderValue) {
         self.headers.insert(HeaderName::from_static(name), value);
+    }
+
+    /// Sends a header no more.
+    pub(super) fn drop_header(&mut self, name: &'static str) {
+        self.headers.remove(name);
     }
 
     /// Waits until a request can be sent, so that it is not part of what is measured.
@@ -54,11 +113,21 @@ impl Wire {
         self.http.ready().await?;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = hyper::Uri::from_static(PATH);
+        *request.uri_mut() = self.path.clone();
         *request.headers_mut() = self.headers.clone();
         Ok(self.http.send_request(request).await?)
     }
 }
+
+fn socket(endpoint: &Endpoint) -> std::io::Result<TcpSocket> {
+    if endpoint.socket.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+}
+
+/// Below the 28,232 ports that Linux gives out by default.
+const PORTS_PER_SOURCE: usize = 20_000;
+
+/// Bytes; the kernel takes its own minimum when that is more.
+const NARROW: u32 = 4 * 1024;
 
 /// A whole answer.
 pub(super) struct Answer {
@@ -127,6 +196,29 @@ fn response_event(stream: &str) -> Result<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_endpoints() {
+        let endpoint: Endpoint = "http://127.0.0.1:8001/mcp".parse().unwrap();
+        assert_eq!(endpoint.to_string(), "http://127.0.0.1:8001/mcp");
+        for other in
+            ["http://10.0.0.1:80/mcp", "https://127.0.0.1:80/mcp", "127.0.0.1:80", "http://localhost/"]
+        {
+            other.parse::<Endpoint>().unwrap_err();
+        }
+    }
+
+    #[tokio::test]
+    async fn very_many_connections_come_from_several_addresses() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint: Endpoint = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
+        for (number, source) in [(19_999, [127, 0, 0, 1]), (20_000, [127, 0, 0, 2]), (40_000, [127, 0, 0, 3])]
+        {
+            let (_wire, accepted) =
+                tokio::join!(Wire::connect_one_of_many(&endpoint, number), listener.accept());
+            assert_eq!(accepted.unwrap().1.ip(), IpAddr::from(source));
+        }
+    }
 
     #[test]
     fn the_message_is_found_behind_priming_and_comments() {

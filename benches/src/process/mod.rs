@@ -1,18 +1,19 @@
 //! Children of the lab: started pinned, read with a deadline, always ended.
 
-pub(crate) mod cpu;
+pub(crate) mod files;
+pub(crate) mod proc;
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::generator::Measured;
-use crate::scenario::{Target, Work};
+use crate::generator::{Endpoint, Measured};
+use crate::scenario::Work;
+use crate::target::Target;
 
 /// Whether the two children are pinned to a core each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub(crate) struct Pinning(bool);
 /// A target that serves. Dropping it ends it.
 pub(crate) struct RunningTarget {
     child: Ended,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Endpoint,
 }
 
 /// What one run of the generator does.
@@ -29,10 +30,20 @@ pub(crate) struct RunningTarget {
 pub(crate) struct Load {
     pub(crate) work: Work,
     pub(crate) connections: usize,
-    pub(crate) requests: usize,
-    pub(crate) warm_up: usize,
+    pub(crate) amount: Amount,
+    /// Requests per second; nothing: the closed loop.
+    pub(crate) rate: Option<f64>,
     /// After this the run fails. Slow under an instrumenting tool, so each caller says.
     pub(crate) give_up: Duration,
+}
+
+/// How much one run of the generator does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Amount {
+    /// As much as this many seconds allow, after a fifth of them to warm up.
+    Seconds(f64),
+    /// So many answers, after some to warm up.
+    Answers { measured: usize, warm_up: usize },
 }
 
 impl Pinning {
@@ -67,23 +78,27 @@ impl RunningTarget {
     /// # Errors
     ///
     /// When it cannot be started or says no address.
-    pub(crate) fn start(target: Target, work: Work, pinning: Pinning, under: &[OsString]) -> Result<Self> {
+    pub(crate) fn start(target: &Target, work: Work, pinning: Pinning, under: &[OsString]) -> Result<Self> {
         let mut words = pinning.wrap(TARGET_CORE);
         words.extend_from_slice(under);
-        let own = ["target", target.name(), "--work", work.name(), "--listen", "127.0.0.1:0"];
-        let mut child = Ended::spawn(words, &own)?;
+        words.extend(target.command(work, work.is_memory())?);
+        let mut child = Ended::spawn(words, Stdio::inherit())?;
 
         let out = child.0.stdout.take().ok_or("a target's output is not piped")?;
-        let (send, address) = mpsc::channel();
+        let (send, said) = mpsc::channel();
         // Ends with the target: its output is closed then.
         thread::spawn(move || {
             let mut line = String::new();
             // The lab is gone when nobody receives.
             let _ = send.send(BufReader::new(out.take(128)).read_line(&mut line).map(|_| line));
         });
-        let address = match address.recv_timeout(START) {
-            Ok(line) => line?.trim().parse().map_err(|_| format!("the target {target} did not start"))?,
+        let line = match said.recv_timeout(START) {
+            Ok(line) => line?,
             Err(_) => return Err(format!("the target {target} said no address within {START:?}").into()),
+        };
+        let address = match line.trim().strip_prefix("listening ") {
+            Some(address) => address.parse()?,
+            None => return Err(format!("the target {target} did not start: it said {line:?}").into()),
         };
         Ok(Self { child, address })
     }
@@ -105,32 +120,55 @@ impl RunningTarget {
     }
 }
 
+impl Load {
+    fn arguments(self, target: &RunningTarget) -> Vec<String> {
+        let mut arguments = vec![
+            "generate".to_owned(),
+            format!("--address={}", target.address),
+            format!("--work={}", self.work),
+            format!("--connections={}", self.connections),
+            format!("--server-pid={}", target.pid()),
+            format!("--give-up={}", self.give_up.as_secs()),
+        ];
+        match self.amount {
+            Amount::Seconds(seconds) => arguments.push(format!("--seconds={seconds}")),
+            Amount::Answers { measured, warm_up } => {
+                arguments.push(format!("--requests={measured}"));
+                arguments.push(format!("--warm-up={warm_up}"));
+            }
+        }
+        arguments.extend(self.rate.map(|rate| format!("--rate={rate}")));
+        arguments
+    }
+}
+
 /// Runs the generator against a target and returns what it measured.
 ///
 /// # Errors
 ///
-/// When the generator fails: its error output has said why.
+/// When the generator fails, with what it said.
 pub(crate) fn generate(target: &RunningTarget, load: Load, pinning: Pinning) -> Result<Measured> {
-    let own = [
-        "generate".to_owned(),
-        format!("--address={}", target.address),
-        format!("--work={}", load.work.name()),
-        format!("--connections={}", load.connections),
-        format!("--requests={}", load.requests),
-        format!("--warm-up={}", load.warm_up),
-        format!("--server-pid={}", target.pid()),
-        format!("--give-up={}", load.give_up.as_secs()),
-    ];
-    let own: Vec<&str> = own.iter().map(String::as_str).collect();
-    let mut child = Ended::spawn(pinning.wrap(GENERATOR_CORE), &own)?;
+    let mut words = pinning.wrap(GENERATOR_CORE);
+    words.push(std::env::current_exe()?.into_os_string());
+    words.extend(load.arguments(target).into_iter().map(OsString::from));
+    let mut child = Ended::spawn(words, Stdio::piped())?;
     // The generator gives up by itself; the grace only covers one that hangs.
     let status = child.wait(load.give_up + STOP).ok_or("the generator did not end in time")?;
+    let (mut told, mut line) = (String::new(), String::new());
+    let notes = child.0.stderr.take().ok_or("the generator's error output is not piped")?;
+    notes.take(OUTPUT).read_to_string(&mut told)?;
     if !status.success() {
-        return Err(format!("the generator ended with {status}").into());
+        let told = told.trim().trim_start_matches("error: ");
+        return Err(if told.is_empty() {
+            format!("the generator ended with {status}")
+        } else {
+            told.to_owned()
+        }
+        .into());
     }
-    let mut line = String::new();
+    std::io::stderr().write_all(told.as_bytes())?;
     let out = child.0.stdout.take().ok_or("the generator's output is not piped")?;
-    out.take(4_096).read_to_string(&mut line)?;
+    out.take(OUTPUT).read_to_string(&mut line)?;
     Ok(serde_json::from_str(&line)?)
 }
 
@@ -138,15 +176,14 @@ pub(crate) fn generate(target: &RunningTarget, load: Load, pinning: Pinning) -> 
 struct Ended(Child);
 
 impl Ended {
-    /// Starts this same binary with `own` arguments, behind the words of `under`.
-    fn spawn(under: Vec<OsString>, own: &[&str]) -> Result<Self> {
-        let mut words = under.into_iter().chain([std::env::current_exe()?.into_os_string()]);
-        let program = words.next().ok_or("there is nothing to start")?;
-        let child = Command::new(&program)
-            .args(words)
-            .args(own)
+    /// Starts a program: the first word, with the others as its arguments.
+    fn spawn(words: Vec<OsString>, error_output: Stdio) -> Result<Self> {
+        let (program, arguments) = words.split_first().ok_or("there is nothing to start")?;
+        let child = Command::new(program)
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(error_output)
             .spawn()
             .map_err(|error| format!("could not start {}: {error}", program.display()))?;
         Ok(Self(child))
@@ -177,6 +214,9 @@ impl Drop for Ended {
         }
     }
 }
+
+/// Bytes of a generator's output, which it keeps below what a pipe holds unread.
+const OUTPUT: u64 = 4_096;
 
 const TARGET_CORE: &str = "0";
 const GENERATOR_CORE: &str = "1";

@@ -1,4 +1,4 @@
-//! CPU time of another process, from Linux's `/proc`.
+//! CPU time and memory of another process, from Linux's `/proc`.
 
 use std::fs;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::Result;
 /// # Errors
 ///
 /// When the process is gone, or there is no `/proc`.
-pub(crate) fn of_process(pid: u32) -> Result<Duration> {
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let mut spent = Duration::ZERO;
     let mut is_kept = false;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -31,6 +31,22 @@ pub(crate) fn of_process(pid: u32) -> Result<Duration> {
     ticks(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
         .map(|ticks| TICK * ticks)
         .ok_or_else(|| format!("stat of process {pid} could not be read").into())
+}
+
+/// Resident bytes of a process.
+///
+/// # Errors
+///
+/// When the process is gone, or there is no `/proc`.
+pub(crate) fn resident(pid: u32) -> Result<u64> {
+    resident_line(&fs::read_to_string(format!("/proc/{pid}/status"))?)
+        .ok_or_else(|| format!("status of process {pid} could not be read").into())
+}
+
+/// The bytes in the line `VmRSS:  1234 kB`.
+fn resident_line(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }
 
 /// utime and stime, the 14th and 15th field of `stat`. The 2nd, the name, may hold spaces.
@@ -55,7 +71,15 @@ mod tests {
     }
 
     #[test]
+    fn the_resident_line_is_found() {
+        let status = "Name:\tx\nVmPeak:\t  900 kB\nVmRSS:\t     512 kB\nThreads:\t1\n";
+        assert_eq!(resident_line(status), Some(512 * 1024));
+        assert_eq!(resident_line("Name:\tx\n"), None);
+        resident(std::process::id()).unwrap();
+    }
+
+    #[test]
     fn own_time_can_be_read() {
-        of_process(std::process::id()).unwrap();
+        cpu(std::process::id()).unwrap();
     }
 }

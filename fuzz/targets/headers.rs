@@ -1,0 +1,4 @@
+//! The target `headers`: see the function.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| throughline_fuzz::headers(data));

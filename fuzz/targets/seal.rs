@@ -1,0 +1,4 @@
+//! The target `seal`: see the function.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| throughline_fuzz::seal(data));

@@ -1,0 +1,4 @@
+//! The target `sse`: see the function.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| throughline_fuzz::sse(data));

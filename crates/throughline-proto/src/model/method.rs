@@ -116,6 +116,23 @@ impl Method {
         matches!(self, Method::CallTool | Method::GetPrompt | Method::ReadResource)
     }
 
+    /// Whether it only reads, so that it may be run twice: lists, contents, prompts and completions. What `tools/call` does is
+    /// up to its tool, which may say so in its
+    /// [annotations](https://modelcontextprotocol.io/specification/2025-11-25/schema#toolannotations).
+    #[must_use]
+    pub const fn only_reads(self) -> bool {
+        matches!(
+            self,
+            Method::ListTools
+                | Method::ListPrompts
+                | Method::GetPrompt
+                | Method::ListResources
+                | Method::ListResourceTemplates
+                | Method::ReadResource
+                | Method::Complete
+        )
+    }
+
     /// The member of the params that says which tool, prompt or resource is meant: `name` of `tools/call` and `prompts/get`,
     /// `uri` of `resources/read`. `None` for other methods, and when it is not there. Whoever runs a request and whoever
     /// compares it with its headers ask here, so that they never mean two things.

@@ -161,6 +161,8 @@ fn methods_have_one_name_each() {
     }
     let asking: Vec<&Method> = Method::ALL.iter().filter(|method| method.may_ask()).collect();
     assert_eq!(asking, [&Method::CallTool, &Method::GetPrompt, &Method::ReadResource]);
+    let reading = Method::ALL.iter().filter(|method| method.only_reads()).count();
+    assert!(reading == 7 && !Method::CallTool.only_reads() && !Method::Subscribe.only_reads());
 }
 
 #[test]

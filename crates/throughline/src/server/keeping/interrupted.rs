@@ -1,6 +1,6 @@
 //! A call that ran when the process ended, and what becomes of it.
 
-use throughline_proto::model::ToolAnnotations;
+use throughline_proto::model::{Method, ToolAnnotations};
 
 use crate::handler::{Call, Principal, SessionHandle};
 
@@ -60,16 +60,9 @@ impl Interrupted {
 
     /// Whether it changes nothing: a tool that is annotated so, or one of MCP's own requests for something to read.
     pub fn is_read_only(&self) -> bool {
-        match self.method() {
-            "tools/call" => self.hint(|annotations| annotations.read_only_hint),
-            "tools/list"
-            | "prompts/list"
-            | "prompts/get"
-            | "resources/list"
-            | "resources/templates/list"
-            | "resources/read"
-            | "completion/complete" => true,
-            _ => false,
+        match Method::parse(self.method()) {
+            Some(Method::CallTool) => self.hint(|annotations| annotations.read_only_hint),
+            method => method.is_some_and(Method::only_reads),
         }
     }
 

@@ -6,7 +6,7 @@
 //!   an event    the log   before anybody sees it
 //! ```
 //!
-//! Nothing else is kept. Who reads it after a restart is `streamable_http/restore.rs`.
+//! Nothing else is kept. Who reads it after a restart is `streamable_http/restore/`.
 
 mod interrupted;
 mod log;

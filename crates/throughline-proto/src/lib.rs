@@ -34,6 +34,7 @@
 //! - [`session`]: the machine of the revisions that have sessions.
 //! - [`stateless`]: the machine of the revisions that have none.
 //! - [`http`]: the rules about HTTP that need no HTTP server.
+//! - [`client`]: the rules of a client that need no connection.
 //!
 //! # A first program
 //!
@@ -65,6 +66,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test needs a first instant"))]
 
+pub mod client;
 mod decimal;
 pub mod http;
 pub mod jsonrpc;

@@ -11,7 +11,7 @@ pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Bytes of a session id or an event id. Ours have some 40; the rest is room for ids that users make
 /// themselves.
-const MAX_ID: usize = 256;
+pub(super) const MAX_ID: usize = 256;
 
 /// The `Mcp-Session-Id` header: visible ASCII, 1 to 256 bytes.
 ///

@@ -26,6 +26,7 @@ mod access;
 mod header_text;
 mod headers;
 mod media;
+mod message_address;
 mod param_headers;
 mod refusal;
 mod routing;
@@ -37,6 +38,7 @@ pub use headers::{
     LAST_EVENT_ID, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, last_event_id, protocol_version, session_id,
 };
 pub use media::{Accepts, accepts, check_content_type};
+pub use message_address::{message_address, session_in_query};
 pub use param_headers::ParamHeaders;
 pub use refusal::{Refusal, RefusalKind, status_of};
 pub use routing::{MCP_METHOD, MCP_NAME, check_request_headers, is_modern_request, routing_name};

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::wire;
+use crate::jsonrpc::Raw;
+
 /// Who may keep a result; see
 /// [cache scope](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching#cache-scope-field).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, Serialize, Deserialize)]
@@ -45,6 +48,40 @@ impl CacheHints {
     #[must_use]
     pub fn public(ttl: Duration) -> CacheHints {
         CacheHints { scope: CacheScope::Public, ..CacheHints::private(ttl) }
+    }
+
+    /// What a result says of how it may be kept: nothing said is stale at once and private.
+    ///
+    /// ```
+    /// use throughline_proto::jsonrpc::Raw;
+    /// use throughline_proto::model::{CacheHints, CacheScope};
+    ///
+    /// let result = Raw::from_json(r#"{"tools":[],"ttlMs":5000,"cacheScope":"public"}"#)?;
+    /// assert_eq!(CacheHints::of(&result), CacheHints { ttl_ms: 5000, scope: CacheScope::Public });
+    /// assert_eq!(CacheHints::of(&Raw::from_json(r#"{"tools":[],"ttlMs":-1}"#)?), CacheHints::default());
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn of(result: &Raw) -> CacheHints {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Hints {
+            #[serde(default, deserialize_with = "wire::ttl")]
+            ttl_ms: Option<u64>,
+            #[serde(default, deserialize_with = "wire::scope")]
+            cache_scope: Option<CacheScope>,
+        }
+        // Most results do not have the word in them at all.
+        if !result.as_str().contains("ttlMs") {
+            return CacheHints::default();
+        }
+        result.parse::<Hints>().map_or_else(
+            |_| CacheHints::default(),
+            |hints| CacheHints {
+                ttl_ms: hints.ttl_ms.unwrap_or_default(),
+                scope: hints.cache_scope.unwrap_or_default(),
+            },
+        )
     }
 
     /// Fresh for as long, but for the caller alone.

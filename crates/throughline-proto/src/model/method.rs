@@ -133,6 +133,21 @@ impl Method {
         )
     }
 
+    /// Whether its results say for how long they may be kept; see
+    /// [cacheable results](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/caching#cacheable-results).
+    #[must_use]
+    pub const fn is_cacheable(self) -> bool {
+        matches!(
+            self,
+            Method::Discover
+                | Method::ListTools
+                | Method::ListPrompts
+                | Method::ListResources
+                | Method::ListResourceTemplates
+                | Method::ReadResource
+        )
+    }
+
     /// The member of the params that says which tool, prompt or resource is meant: `name` of `tools/call` and `prompts/get`,
     /// `uri` of `resources/read`. `None` for other methods, and when it is not there. Whoever runs a request and whoever
     /// compares it with its headers ask here, so that they never mean two things.

@@ -57,8 +57,8 @@ pub use content::{AudioContent, Content, EmbeddedResource, ImageContent, TextCon
 pub use discover::DiscoverResult;
 pub use elicitation::{
     BooleanSchema, ElicitAction, ElicitFormParams, ElicitParams, ElicitResult, ElicitSchema, ElicitUrlParams,
-    ElicitationCompleteParams, EnumOption, FormMode, MultiSelectSchema, NumberSchema, PrimitiveSchema,
-    SingleSelectSchema, StringFormat, StringSchema, UrlElicitationRequired, UrlMode,
+    ElicitationCompleteParams, EnumOption, FormError, FormMode, MultiSelectSchema, NumberSchema,
+    PrimitiveSchema, SingleSelectSchema, StringFormat, StringSchema, UrlElicitationRequired, UrlMode,
 };
 pub use extension::is_extension_identifier;
 pub use icon::{Icon, IconTheme};

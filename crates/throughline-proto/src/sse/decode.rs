@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use memchr::{memchr, memchr2};
 
 /// One block of an event stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,8 +70,8 @@ pub struct Decoder {
 struct Block {
     id: Option<String>,
     event: Option<String>,
-    /// Each line with an LF after it.
-    data: String,
+    /// The lines so far, joined with LF.
+    data: Option<String>,
     retry: Option<Duration>,
 }
 
@@ -120,37 +122,41 @@ impl Decoder {
                     self.input.advance(1);
                 }
             }
-            let end = self.input[self.searched..].iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-            let Some(end) = end.map(|end| self.searched + end) else {
+            let Some(end) = memchr2(b'\n', b'\r', &self.input[self.searched..]) else {
                 self.searched = self.input.len();
                 return self.bound_partial_line();
             };
-            let line = self.input.split_to(end);
-            self.after_cr = self.input[0] == b'\r';
-            self.input.advance(1);
+            let end = self.searched + end;
             self.searched = 0;
+            self.after_cr = self.input[end] == b'\r';
+            let read = self.line(end);
+            self.input.advance(end + 1);
+            if read.is_some() {
+                return read;
+            }
+        }
+    }
 
-            match self.skip {
-                Skip::Block if line.is_empty() => self.skip = Skip::No,
-                Skip::Block => {}
-                Skip::LineAndBlock => self.skip = Skip::Block,
-                Skip::No if line.is_empty() => {
-                    if let Some(event) = std::mem::take(&mut self.block).finish() {
-                        return Some(Ok(event));
-                    }
-                }
-                Skip::No if self.block.len() + line.len() > self.limit => {
+    /// Takes in the line that ends before `end`.
+    fn line(&mut self, end: usize) -> Option<Result<Event, TooLarge>> {
+        let line = &self.input[..end];
+        match self.skip {
+            Skip::Block if line.is_empty() => self.skip = Skip::No,
+            Skip::Block => {}
+            Skip::LineAndBlock => self.skip = Skip::Block,
+            Skip::No if line.is_empty() => return std::mem::take(&mut self.block).finish().map(Ok),
+            Skip::No if self.block.len() + line.len() > self.limit => {
+                return Some(self.give_up(Skip::Block));
+            }
+            Skip::No => {
+                self.block.line(line);
+                // What replaces a byte that is not UTF-8 is longer than the byte.
+                if self.block.len() > self.limit {
                     return Some(self.give_up(Skip::Block));
-                }
-                Skip::No => {
-                    self.block.line(&line);
-                    // What replaces a byte that is not UTF-8 is longer than the byte.
-                    if self.block.len() > self.limit {
-                        return Some(self.give_up(Skip::Block));
-                    }
                 }
             }
         }
+        None
     }
 
     /// Whether what may be a byte order mark is dealt with.
@@ -198,11 +204,13 @@ impl Decoder {
 impl Block {
     /// How many bytes it holds.
     fn len(&self) -> usize {
-        self.data.len() + self.id.as_ref().map_or(0, String::len) + self.event.as_ref().map_or(0, String::len)
+        // Each line of data counts with its end.
+        let data = self.data.as_ref().map_or(0, |data| data.len() + 1);
+        data + self.id.as_ref().map_or(0, String::len) + self.event.as_ref().map_or(0, String::len)
     }
 
     fn line(&mut self, line: &[u8]) {
-        let (field, value) = match line.iter().position(|byte| *byte == b':') {
+        let (field, value) = match memchr(b':', line) {
             Some(colon) => {
                 let value = &line[colon + 1..];
                 (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
@@ -211,23 +219,34 @@ impl Block {
         };
         match field {
             b"data" => {
-                let text = String::from_utf8_lossy(value);
-                self.data.reserve(text.len() + 1); // at once, so that an event of one line is one allocation
-                self.data.push_str(&text);
-                self.data.push('\n');
+                let text = text(value);
+                match &mut self.data {
+                    Some(data) => {
+                        data.reserve(text.len() + 1);
+                        data.push('\n');
+                        data.push_str(&text);
+                    }
+                    // Of its exact size, so that an event of one line becomes bytes without another allocation.
+                    None => self.data = Some(text.into_owned()),
+                }
             }
-            b"event" => self.event = Some(String::from_utf8_lossy(value).into_owned()),
-            b"id" if !value.contains(&0) => self.id = Some(String::from_utf8_lossy(value).into_owned()),
+            b"event" => self.event = Some(text(value).into_owned()),
+            b"id" if !value.contains(&0) => self.id = Some(text(value).into_owned()),
             b"retry" => self.retry = milliseconds(value).or(self.retry),
             _ => {} // a comment (its field is empty), a field nobody defined, or an id with a NUL
         }
     }
 
-    fn finish(mut self) -> Option<Event> {
-        let has_data = self.data.pop().is_some();
-        let is_reported = has_data || self.id.is_some() || self.retry.is_some();
-        is_reported.then_some(Event { id: self.id, event: self.event, data: self.data, retry: self.retry })
+    fn finish(self) -> Option<Event> {
+        let Block { id, event, data, retry } = self;
+        let is_reported = data.is_some() || id.is_some() || retry.is_some();
+        is_reported.then(|| Event { id, event, data: data.unwrap_or_default(), retry })
     }
+}
+
+/// As text. Checked as a whole first: almost all is UTF-8, and what replaces the rest goes about it piece by piece.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
 /// Digits only, as the specification wants: no sign, and no number too large to count.

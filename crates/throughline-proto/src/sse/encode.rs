@@ -65,6 +65,29 @@ pub fn write_event_with(out: &mut BytesMut, id: impl AsRef<[u8]>, write: impl Fn
     out.extend_from_slice(b"\n\n");
 }
 
+/// Appends the `event` line of the event that is written next, for streams whose events have types, as those of HTTP+SSE
+/// have ([HTTP with SSE](https://modelcontextprotocol.io/specification/2024-11-05/basic/transports#http-with-sse)).
+///
+/// # Panics
+///
+/// When the name has a CR, LF or NUL in it. Names are this side's own.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use throughline_proto::sse;
+///
+/// let mut frame = BytesMut::new();
+/// sse::write_event_type(&mut frame, "endpoint");
+/// sse::write_event(&mut frame, None, b"/messages?sessionId=1868a90c");
+/// assert_eq!(&frame[..], b"event: endpoint\ndata: /messages?sessionId=1868a90c\n\n");
+/// ```
+pub fn write_event_type(out: &mut BytesMut, name: &str) {
+    assert!(!name.contains(['\r', '\n', '\0']), "the type of an event is one line of text");
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\n");
+}
+
 /// Appends a priming event: an id to resume from and empty data, with the time to wait before a reconnect
 /// when one is given.
 ///

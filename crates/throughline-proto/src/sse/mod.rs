@@ -25,4 +25,4 @@ mod decode;
 mod encode;
 
 pub use decode::{Decoder, Event, TooLarge};
-pub use encode::{KEEP_ALIVE, write_event, write_event_with, write_prime, write_retry};
+pub use encode::{KEEP_ALIVE, write_event, write_event_type, write_event_with, write_prime, write_retry};

@@ -1,10 +1,12 @@
 //! A small client: what it sent, where it is in each stream, what arrived.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::http::{Refusal, RefusalKind};
+use crate::client::{Ending, Following, Next as Then, RetryPolicy, Stop, StreamKind};
+use crate::http::Refusal;
 use crate::jsonrpc::{
     ErrorObject, Frame, Malformed, Message, ParseLimits, ProgressToken, Raw, Request, RequestId, Response,
     parse,
@@ -43,8 +45,8 @@ pub(crate) struct Arrived {
 pub(crate) struct Source {
     pub(crate) conn: Option<Conn>,
     decoder: Decoder,
-    /// What `Last-Event-ID` will say.
-    pub(crate) last_id: Option<String>,
+    /// Where it is, and what the end of a connection means: the same as in the real client.
+    following: Following,
     /// The requests of this POST.
     pub(crate) requests: Vec<RequestId>,
     /// Those of them without an outcome. A standalone stream waits for none.
@@ -64,8 +66,8 @@ pub(crate) struct Source {
 #[derive(Debug, PartialEq)]
 pub(super) enum Next {
     Nothing,
-    /// It asks for the rest of the source.
-    Resume(Option<String>),
+    /// It asks for the rest of the source, not before this time.
+    Resume(Instant, Option<String>),
 }
 
 #[derive(Debug, Default)]
@@ -87,8 +89,22 @@ pub(crate) struct Client {
     pub(crate) tag: Option<u32>,
 }
 
+impl Source {
+    /// What `Last-Event-ID` will say.
+    pub(crate) fn last_id(&self) -> Option<String> {
+        self.following.cursor().map(str::to_owned)
+    }
+}
+
 impl Client {
-    pub(super) fn follow(&mut self, conn: Conn, waits_for: Vec<RequestId>, is_standalone: bool) -> usize {
+    /// Follows a stream from its beginning, or after `cursor`.
+    pub(super) fn follow(
+        &mut self,
+        conn: Conn,
+        waits_for: Vec<RequestId>,
+        is_standalone: bool,
+        cursor: Option<&str>,
+    ) -> usize {
         for id in &waits_for {
             // An id that is used twice keeps the outcome it has.
             self.outcomes.entry(id.clone()).or_default();
@@ -96,7 +112,7 @@ impl Client {
         self.sources.push(Source {
             conn: Some(conn),
             decoder: Decoder::new(MAX_EVENT),
-            last_id: None,
+            following: following(is_standalone, cursor),
             requests: waits_for.clone(),
             waits_for,
             is_standalone,
@@ -124,7 +140,7 @@ impl Client {
         let heir = Source {
             conn: Some(conn),
             decoder: Decoder::new(MAX_EVENT),
-            last_id: Some(place.to_string()),
+            following: following(old.is_standalone, Some(&place.to_string())),
             requests: old.requests.clone(),
             waits_for: std::mem::take(&mut old.waits_for),
             is_standalone: std::mem::take(&mut old.is_standalone),
@@ -147,7 +163,7 @@ impl Client {
         self.settle(id, Outcome::Cancelled);
     }
 
-    pub(super) fn handle(&mut self, source: usize, packet: Packet) -> Next {
+    pub(super) fn handle(&mut self, now: Instant, source: usize, packet: Packet) -> Next {
         match packet {
             Packet::Bytes(bytes) => {
                 self.sources[source].decoder.push(&bytes);
@@ -155,11 +171,12 @@ impl Client {
                 Next::Nothing
             }
             Packet::Refused(refusal) => {
-                let next = self.handle_refusal(source, &refusal);
+                let next = self.handle_refusal(now, source, &refusal);
                 self.refused.push(*refusal);
                 next
             }
-            Packet::End | Packet::Broken => self.handle_end(source),
+            Packet::End => self.handle_end(now, source, Ending::Closed),
+            Packet::Broken => self.handle_end(now, source, Ending::Lost),
             Packet::Accepted => {
                 self.sources[source].conn = None;
                 self.give_up(source, &Outcome::Unanswered);
@@ -169,44 +186,47 @@ impl Client {
         }
     }
 
-    fn handle_end(&mut self, at: usize) -> Next {
+    fn handle_end(&mut self, now: Instant, at: usize, ending: Ending<'_>) -> Next {
         let source = &mut self.sources[at];
         source.conn = None;
         source.decoder = Decoder::new(MAX_EVENT);
         let is_over = source.waits_for.is_empty() && !source.is_standalone;
-        if is_over {
+        if is_over && !matches!(ending, Ending::Refused { .. }) {
             return Next::Nothing;
         }
-        if source.last_id.is_none() && !source.is_standalone {
-            self.give_up(at, &Outcome::Unknown);
-            return Next::Nothing;
+        match source.following.handle_end(now, ending, 0) {
+            Then::Reopen { at, lost } => {
+                if lost > 0 {
+                    let oldest = source.last_id().expect("it goes on there");
+                    let oldest = Cursor::parse(&oldest).expect("it is a cursor");
+                    let last_read = source.already.max(oldest.seq - lost);
+                    source.lost += oldest.seq.saturating_sub(last_read);
+                    source.place = Some(oldest);
+                }
+                Next::Resume(at, source.last_id())
+            }
+            Then::Stop(Stop::NoCursor) => {
+                self.give_up(at, &Outcome::Unknown);
+                Next::Nothing
+            }
+            Then::Stop(_) | Then::Reinitialize { .. } | Then::Authorize => {
+                self.give_up(at, &Outcome::Unanswered);
+                Next::Nothing
+            }
         }
-        Next::Resume(self.sources[at].last_id.clone())
     }
 
-    fn handle_refusal(&mut self, at: usize, refusal: &Refusal) -> Next {
-        #[derive(serde::Deserialize)]
-        struct Gone {
-            oldest: String,
-            lost: u64,
-        }
+    fn handle_refusal(&mut self, now: Instant, at: usize, refusal: &Refusal) -> Next {
         let source = &mut self.sources[at];
-        source.conn = None;
-        if refusal.kind() == RefusalKind::CursorGone {
-            let gone: Gone = refusal.error().data.expect("it says what is held").parse().unwrap();
-            let oldest = Cursor::parse(&gone.oldest).expect("it is a cursor");
-            let last_read = source.already.max(oldest.seq - gone.lost);
-            source.lost += oldest.seq.saturating_sub(last_read);
-            source.place = Some(oldest);
-            source.last_id = Some(gone.oldest);
-            return Next::Resume(source.last_id.clone());
+        let error = refusal.error();
+        if source.last_id().is_none() && !source.is_standalone {
+            // A POST that was not taken on.
+            source.conn = None;
+            self.give_up(at, &Outcome::Error(error));
+            return Next::Nothing;
         }
-        let outcome = match source.last_id {
-            None => Outcome::Error(refusal.error()),
-            Some(_) => Outcome::Unanswered,
-        };
-        self.give_up(at, &outcome);
-        Next::Nothing
+        let ending = Ending::Refused { status: refusal.status(), error: Some(&error), retry_after: None };
+        self.handle_end(now, at, ending)
     }
 
     fn give_up(&mut self, source: usize, outcome: &Outcome) {
@@ -233,6 +253,7 @@ impl Client {
         };
         let source = &mut self.sources[at];
         let is_prime = event.data.is_empty();
+        source.following.handle_event(Some(&id), event.retry, !is_prime);
         if let Some(last) = source.place {
             let expected = Cursor { seq: last.seq + u64::from(!is_prime), ..last };
             if place != expected {
@@ -240,7 +261,6 @@ impl Client {
             }
         }
         source.place = Some(place);
-        source.last_id = Some(id);
         if *self.tag.get_or_insert(place.tag) != place.tag {
             self.violations.push(format!("{place} is of another session"));
         }
@@ -313,6 +333,16 @@ impl Client {
     pub(crate) fn messages_on(&self, stream: StreamNo) -> Vec<&str> {
         let of_stream = self.arrived.iter().filter(|event| event.stream == stream && !event.text.is_empty());
         of_stream.map(|event| event.text.as_str()).collect()
+    }
+}
+
+/// Comes back at once and for ever: how long a client waits is tested where it is decided, and a test heals its link.
+fn following(is_standalone: bool, cursor: Option<&str>) -> Following {
+    let kind = if is_standalone { StreamKind::Standalone } else { StreamKind::Call };
+    let policy = RetryPolicy { first: Duration::ZERO, factor: 1.0, most: Duration::ZERO, tries: None };
+    match cursor {
+        Some(cursor) => Following::after(kind, policy, cursor),
+        None => Following::new(kind, policy),
     }
 }
 

@@ -111,7 +111,7 @@ impl Pair {
         let body = body.into();
         let requests = ids_in(&body);
         let conn = self.link.open(self.now, Packet::Post(body));
-        let source = self.client.follow(conn, requests.clone(), false);
+        let source = self.client.follow(conn, requests.clone(), false, None);
         (!requests.is_empty()).then_some(source)
     }
 
@@ -187,9 +187,7 @@ impl Pair {
     /// Asks for a stream after a cursor. Returns the source that follows it.
     pub(crate) fn get(&mut self, cursor: Option<&str>) -> usize {
         let conn = self.link.open(self.now, Packet::Get(cursor.map(str::to_owned)));
-        let source = self.client.follow(conn, Vec::new(), cursor.is_none());
-        self.client.sources[source].last_id = cursor.map(str::to_owned);
-        source
+        self.client.follow(conn, Vec::new(), cursor.is_none(), cursor)
     }
 
     /// A newer reader takes a stream over, `back` events before the last that was read. `None` when there is nothing to take
@@ -221,7 +219,7 @@ impl Pair {
             if let Packet::Bytes(bytes) = packet {
                 let arrives = bytes.slice(..left.min(bytes.len()));
                 left -= arrives.len();
-                self.client.handle(source, Packet::Bytes(arrives));
+                self.client.handle(self.now, source, Packet::Bytes(arrives));
             }
         }
         self.deliver(source, Packet::Broken);
@@ -276,8 +274,8 @@ impl Pair {
     }
 
     fn deliver(&mut self, source: usize, packet: Packet) {
-        if let Next::Resume(cursor) = self.client.handle(source, packet) {
-            let conn = self.link.open(self.now, Packet::Get(cursor));
+        if let Next::Resume(at, cursor) = self.client.handle(self.now, source, packet) {
+            let conn = self.link.open(at, Packet::Get(cursor));
             self.client.sources[source].conn = Some(conn);
         }
     }

@@ -9,8 +9,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Meta;
 use crate::jsonrpc::{ErrorCode, ErrorObject, Raw, Str};
 
+mod form;
+mod format;
 mod schema;
 
+pub use form::FormError;
 pub use schema::{
     BooleanSchema, EnumOption, MultiSelectSchema, NumberSchema, PrimitiveSchema, SingleSelectSchema,
     StringFormat, StringSchema,

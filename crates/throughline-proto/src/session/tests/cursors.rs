@@ -55,7 +55,7 @@ fn at_the_end_of_an_ended_stream_there_is_nothing_to_resume() {
     let source = pair.client.sources.len() - 1;
     pair.finish(call);
     pair.settle();
-    let end = pair.client.sources[source].last_id.clone().unwrap();
+    let end = pair.client.sources[source].last_id().unwrap();
     pair.get(Some(&end));
     pair.settle();
     assert_eq!(pair.client.refused[0].kind(), RefusalKind::CursorAtEnd);
@@ -113,7 +113,7 @@ fn the_newest_reader_of_a_stream_takes_over() {
     tell(&mut pair);
     pair.settle();
     let before = pair.client.sources.len() - 1;
-    let cursor = pair.client.sources[before].last_id.clone().unwrap();
+    let cursor = pair.client.sources[before].last_id().unwrap();
     // The older connection ends, so its source asks again: for this test it is over.
     pair.client.sources[before].is_standalone = false;
     let after = pair.get(Some(&cursor));

@@ -175,7 +175,7 @@ fn resource(number: usize) -> String {
 /// The cursors that a client got in its own session.
 fn own_cursors(pair: &Pair, model: &Model) -> Vec<String> {
     let own = pair.client.sources.iter().enumerate().filter(|(at, _)| !model.foreign.contains(at));
-    own.filter_map(|(_, source)| source.last_id.clone()).collect()
+    own.filter_map(|(_, source)| source.last_id()).collect()
 }
 
 /// Sessions on one clock.

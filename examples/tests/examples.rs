@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail and speak as tests do")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use throughline::model::{LoggingLevel, ReadResourceResult};
 use throughline::testing::{Kit, accept, decline};
+
 use throughline::{Client, Connect};
 
 /// An example that runs. It ends with this value.
@@ -170,6 +172,62 @@ async fn axum() {
 async fn hyper() {
     let example = Example::start(env!("CARGO_BIN_EXE_hyper"), &[]).await;
     assert_eq!(example.kit().await.call("hello", ()).text().await, "Hello from hyper.");
+}
+
+/// What `connect` prints of a server.
+fn connect(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_connect")).args(arguments).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "connect {arguments:?}: {printed}{complaint}");
+    printed
+}
+
+/// The binary of the command line, which is in the same directory once it is built.
+fn throughline() -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_connect")).with_file_name("throughline");
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    if !path.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "throughline-cli"]).status();
+        assert!(built.unwrap().success());
+    }
+    path
+}
+
+#[tokio::test]
+async fn connect_finds_every_transport_and_era() {
+    let throughline = throughline();
+    for (flags, path, revision) in [
+        (&[][..], "mcp", "2026-07-28"),
+        (&["--era", "modern"], "mcp", "2026-07-28"),
+        (&["--era", "legacy"], "mcp", "2025-11-25"),
+        (&["--sse"], "sse", "2025-11-25"),
+    ] {
+        let address = free_address();
+        let listen = address.to_string();
+        let mut serve = Command::new(&throughline);
+        let _serving = Example::at(address, serve.args(["serve", "--listen", &listen]).args(flags)).await;
+        let printed = connect(&[&format!("http://{address}/{path}")]);
+        assert!(printed.contains(&format!("speaks {revision}\n")), "{flags:?}: {printed}");
+        assert!(printed.contains("\n  echo "), "{flags:?}: {printed}");
+    }
+    let printed = connect(&["--", throughline.to_str().unwrap(), "serve", "--stdio"]);
+    assert!(printed.contains("speaks 2026-07-28\n") && printed.contains("\n  echo "), "{printed}");
+}
+
+#[test]
+fn connect_says_what_is_wrong() {
+    let nowhere = format!("http://{}/mcp", free_address());
+    for (arguments, what) in [
+        (&[nowhere.as_str()][..], "nothing listens at"),
+        (&["localhost:8808"], "no scheme"),
+        (&["--", "there-is-no-such-program"], "no such program is in PATH"),
+        (&["--"], "usage"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_connect")).args(arguments).output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && complaint.contains(what), "{arguments:?}: {complaint}");
+    }
 }
 
 /// A loaded machine is slow; a test that hangs ends all the same.

@@ -9,13 +9,16 @@
 //! | [The two streams](streams) | know which stream carries which message |
 //! | [What the flags take away](flags) | use `json_response` or `stateless_http` |
 //! | [Both eras](eras) | serve clients with and without sessions, and know what differs |
+//! | [Older clients](older_clients) | serve clients of the HTTP+SSE transport on the same port |
 //! | [Resuming](resuming) | know what a client gets that comes back, and for how long |
 //! | [Restarting](restarting) | let sessions outlive the process, and say what becomes of calls that it cut short |
 //! | [Mounting in axum](mounting) | make the endpoint a route of an application |
 //! | [Composing](composing) | mount servers in servers, hide tools from some, add methods of your own, put layers around calls |
 //! | [Testing](testing) | test a server without a socket |
+//! | [The client](client) | call servers: timeouts, progress, answering what they ask, errors, cuts and restarts |
 //! | [Deploying](deploying) | run it behind a proxy, in several instances, and stop it in good order |
 //! | [Observing](observing) | see calls as spans, and numbers in Prometheus |
+//! | [The command line](command_line) | speak with a server from a shell: call, list, read, prompt, ping |
 //! | [Coming from rmcp](from_rmcp) | move a server over from the official Rust SDK |
 //!
 //! The pages are the files in `docs/guide` of the crate; the code in them is compiled and run with the doc tests.
@@ -37,6 +40,7 @@ page!(dashboards, "dashboards.md");
 page!(streams, "streams.md");
 page!(flags, "flags.md");
 page!(eras, "eras.md");
+page!(older_clients, "older-clients.md");
 page!(resuming, "resuming.md");
 page!(restarting, "restarting.md");
 page!(mounting, "mounting.md");
@@ -44,8 +48,12 @@ page!(composing, "composing.md");
 // Its code needs the feature, which the doc tests of the whole workspace have.
 #[cfg(any(not(doctest), feature = "testing"))]
 page!(testing, "testing.md");
+// As above.
+#[cfg(any(not(doctest), feature = "client"))]
+page!(client, "client.md");
 page!(deploying, "deploying.md");
 page!(observing, "observing.md");
+page!(command_line, "command-line.md");
 page!(from_rmcp, "from-rmcp.md");
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Model Context Protocol servers over Streamable HTTP.
+//! Model Context Protocol servers and clients over Streamable HTTP.
 //!
 //! A server is a list of tools, prompts and resources; a front door puts it on the network. A connection that breaks in the
 //! middle of a long call loses nothing: the client comes back and reads on.
@@ -26,7 +26,9 @@
 //!   [`Server::method`] adds methods of your own, [`Server::layer`] puts tower layers around calls.
 //! - [`Context`]: what a handler may do while it runs: progress, logs, questions to the client and its user, cancellation.
 //! - [`StreamableHttp`]: the endpoint, a tower service; its [`Builder`] has every setting with its default and reason.
+//! - [`HttpSse`]: the transport before it, beside it on the same port.
 //! - [`serve()`]: serves it on a listener, with timeouts and graceful shutdown.
+//! - [`Client`]: calls servers, over all of these transports; [`Connect`] is how it connects, [`Calling`] what is said of one call.
 //! - [`store`]: where events are kept until a client has them, and the laws for stores of your own.
 //! - `testing` (feature `testing`): a client in memory that checks, message by message, what a server does.
 //! - [`model`]: the messages of the protocol, the same for all revisions.
@@ -35,21 +37,27 @@
 //!
 //! The [guide] has a page for each thing that people do, with programs that run: [your first server](guide::first_server),
 //! [asking the user](guide::asking), [long work](guide::long_work), [dashboards](guide::dashboards),
-//! [the two streams](guide::streams), [what the flags take away](guide::flags), [both eras](guide::eras), [resuming](guide::resuming),
+//! [the two streams](guide::streams), [what the flags take away](guide::flags), [both eras](guide::eras), [older clients](guide::older_clients), [resuming](guide::resuming),
 //! [restarting](guide::restarting),
 //! [mounting in axum](guide::mounting), [composing](guide::composing), [testing](guide::testing),
-//! [deploying behind a proxy](guide::deploying), [observing](guide::observing), and
+//! [the client](guide::client), [deploying behind a proxy](guide::deploying), [observing](guide::observing),
+//! [the command line](guide::command_line), and
 //! [coming from rmcp](guide::from_rmcp).
 //!
 //! # What it speaks
 //!
 //! Streamable HTTP in both of its eras at one address: the revisions with sessions, 2025-03-26, 2025-06-18 and 2025-11-25 (and
-//! 2024-11-05 over the same transport), and 2026-07-28, which has none. The same over standard input and output ([`Stdio`]).
-//! Not yet: tasks, the older HTTP+SSE transport, authorization, and a full client.
+//! 2024-11-05 over the same transport), and 2026-07-28, which has none. The same over standard input and output ([`Stdio`]),
+//! and over the older HTTP+SSE transport ([`HttpSse`]). Servers and the [`Client`] both speak all of it. Not yet: tasks and
+//! authorization.
 //!
 //! # Features
 //!
 //! - `macros` (on by default): the attributes above. They bring in no crate that is not needed anyway.
+//! - `client`: the client's own ways to a server. `Client::connect` goes over the network: HTTP/1.1 and HTTP/2, TLS by rustls with
+//!   ring, proxies (`HttpOptions`), and both HTTP transports. `Client::stdio` starts the process of a server (`ServerCommand`).
+//!   And results are checked against the schemas of tools. Without it a client speaks to a service that it is given
+//!   ([`Client::over`]), or over a reader and a writer ([`Client::over_io`]).
 //! - `opentelemetry`: the span of a call is part of the trace that its request came with, for programs with the layer of
 //!   `tracing-opentelemetry` (0.34); see [observing](guide::observing).
 //!
@@ -70,7 +78,12 @@ pub mod store;
 pub mod testing;
 
 pub use ::http::request::Parts;
-pub use client::{Called, Client, ClientError, Connect, Incoming, Received, RequestBody};
+pub use client::{
+    AnswerForm, Calling, Client, ClientError, ClientTransport, Connect, ConnectStep, Listed, Listing, Peer,
+    RequestBody, ResumptionToken, Round, SavedSession, SharedCache, StreamStatus, TransportChoice, Verdict,
+};
+#[cfg(feature = "client")]
+pub use client::{BadOption, HttpOptions, Proxy, ServerCommand};
 pub use error::{Error, McpError, Result};
 pub use handler::{
     Ability, Answer, Ask, AskAll, AskError, Call, CallOver, CallRequest, CallService, Caller, Cancelled,
@@ -82,8 +95,8 @@ pub use handler::{
     resource, template, tool,
 };
 pub use server::{
-    AfterRestart, Builder, Closed, Counters, Era, Interrupted, Listener, ResponseBody, ResponseMode,
-    RestoreError, Restored, Serve, Stdio, StoreFailure, StreamableHttp, serve,
+    AfterRestart, Builder, Closed, Counters, Era, HttpSse, Interrupted, InvalidPath, Listener, ResponseBody,
+    ResponseMode, RestoreError, Restored, Serve, Stdio, StoreFailure, StreamableHttp, serve,
 };
 #[cfg(feature = "macros")]
 #[doc = include_str!("handler/docs/prompt.md")]
@@ -107,7 +120,7 @@ pub mod __private {
     pub use {schemars, serde};
 }
 
-/// The programs in the README are compiled with the doc tests.
-#[cfg(doctest)]
+/// The programs in the README are compiled with the doc tests; one connects by an address.
+#[cfg(all(doctest, feature = "client"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -36,6 +36,21 @@ pub(crate) async fn blocking<R: Send + 'static>(
     running.await.map_err(|error| error.try_into_panic().unwrap_or_else(|error| Box::new(error.to_string())))
 }
 
+/// Runs a function on a thread of its own with a stack of so many bytes. Dropping the future leaves it to its end.
+#[cfg(feature = "client")]
+pub(crate) async fn thread<R: Send + 'static>(
+    name: &str,
+    stack: usize,
+    function: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, String> {
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.into()).stack_size(stack);
+    // Nobody may wait any more.
+    let run = move || drop(done.send(function()));
+    thread.spawn(run).map_err(|error| format!("no thread can be started: {error}"))?;
+    outcome.await.map_err(|_| "the thread panicked".to_owned())
+}
+
 /// Waits until `at`.
 pub(crate) fn sleep_until(at: Instant) -> tokio::time::Sleep {
     tokio::time::sleep_until(at.into())

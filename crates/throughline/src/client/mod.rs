@@ -1,105 +1,201 @@
-//! A small client.
+//! The client.
 //!
 //! ```text
-//!   Client     calls and notifications; comes back to a call's stream when its connection is lost
-//!   Incoming   one response as it arrives: events, or one JSON body; answers what the server asks
-//!   Line       one HTTP exchange with the session's headers, over any tower service
+//!   Client      typed calls, each a Calling: what its caller says of it, then driven to its end
+//!      |
+//!   Core        what clones share: the calls in flight, who answers the server, what was agreed with it
+//!      |
+//!      +-- Http   every request has a response of its own: Streamable HTTP, both eras
+//!      |            Line      one exchange over any tower service
+//!      |            Reading   a response as it arrives
+//!      +-- Pipe   one stream of messages each way
+//!                   Lines      over a reader and a writer
+//!                   stdio      the same with the process of a server
+//!                   http_sse   HTTP+SSE: a stream by GET, and a POST for each message
+//!
+//!   Connect --> reach: the ways to a server --> negotiate: what it speaks, and over which of them
 //! ```
+//!
+//! The rules are the engine's ([`throughline_proto::client`]): what to try next, what a lost connection means, how long a call
+//! may take.
 
+mod cache;
+mod call;
 mod connect;
+#[cfg(feature = "client")]
+mod connector;
+mod core;
+mod elicit;
 mod error;
 mod handlers;
-mod incoming;
+mod http;
+mod http_sse;
+mod in_flight;
 mod line;
+mod listening;
+mod listing;
+mod negotiate;
+mod observed;
+mod output;
+mod pipe;
+#[cfg(feature = "client")]
+mod process;
+mod reach;
+mod saved;
+#[cfg(feature = "client")]
+mod schema;
+mod settings;
+#[cfg(feature = "client")]
+mod stdio;
+mod tools;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Method;
 use serde::Serialize;
-use throughline_proto::http::LAST_EVENT_ID;
-use throughline_proto::jsonrpc::{self, Message, Notification, ProgressToken, Raw, RequestId};
-use throughline_proto::model::{CallToolParams, CallToolResult, InitializeResult, Meta};
+use serde::de::DeserializeOwned;
+use throughline_proto::jsonrpc::{self, Raw, Str};
+use throughline_proto::model::{
+    CallToolParams, CallToolResult, CompleteParams, CompleteResult, GetPromptResult, LoggingLevel, Prompt,
+    ReadResourceParams, ReadResourceResult, Resource, ResourceParams, ResourceTemplate, SetLevelParams, Tool,
+};
 use throughline_proto::revision::Revision;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 
+pub use cache::SharedCache;
+pub use call::{Calling, ResumptionToken, Round};
 pub use connect::Connect;
+#[cfg(feature = "client")]
+pub use connector::{BadOption, HttpOptions, Proxy};
+pub use core::Peer;
 pub use error::ClientError;
-pub use incoming::{Incoming, Received};
 pub use line::RequestBody;
+pub use listing::{Listed, Listing};
+pub use observed::{AnswerForm, ClientTransport, ConnectStep};
+#[cfg(feature = "client")]
+pub use process::ServerCommand;
+pub use saved::{SavedSession, Verdict};
+pub use throughline_proto::client::TransportChoice;
 
-use handlers::Handlers;
+use core::{Core, Transport};
 use line::Line;
 
-/// A small client for tests and examples: it speaks to a server in this process, or to any tower service over `http`
-/// types, and opens no sockets itself.
+/// A client of one server. Every call on it settles: with an answer, or with an error that says what happened.
 ///
-/// What it does: the handshake, calls with their progress and log messages, answers to what the server asks, the
-/// standalone stream, resuming, and the end of the session. What it leaves out: finding the era of a server, timeouts
-/// (wrap a call in your runtime's), opening a new session when one is gone, and authorization.
+/// It finds out by itself what the server speaks, answers what the server asks by the functions it was
+/// [given](Connect), comes back to a call's stream when its connection is lost, and opens another session when the server
+/// has forgotten the first.
 ///
 /// ```
-/// use schemars::JsonSchema;
-/// use serde::Deserialize;
-/// use throughline::{Client, Context, Server, StreamableHttp, tool};
-///
-/// #[derive(Deserialize, JsonSchema)]
-/// struct Count { to: u32 }
-///
-/// async fn count(count: Count, cx: Context) -> throughline::Result<String> {
-///     for step in 1..=count.to {
-///         cx.progress(step.into()).await?;
-///     }
-///     Ok("counted".into())
-/// }
+/// use serde_json::json;
+/// use throughline::{Client, Server, StreamableHttp, tool};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), throughline::ClientError> {
-/// let server = Server::new("demo", "1.0.0").tool(tool("count", count));
-/// let client = Client::over(StreamableHttp::new(server)).connect().await?;
-/// let called = client.call_tool("count", &serde_json::json!({ "to": 3 })).await?;
-/// assert_eq!(called.result.content[0].as_text(), Some("counted"));
-/// assert_eq!(called.notifications.len(), 3);
-/// client.close().await?;
-/// # Ok(())
+/// let server = Server::new("demo", "1.0.0").tool(tool("hello", || async { "Hello!" }));
+/// let client = Client::over(StreamableHttp::new(server)).await?;
+/// assert_eq!(client.list_tools().await?.len(), 1);
+/// let result = client.call_tool("hello", &json!({})).await?;
+/// assert_eq!(result.content[0].as_text(), Some("Hello!"));
+/// client.close().await
 /// # }
 /// ```
 ///
-/// Cheap to clone; every clone speaks in the same session.
+/// Cheap to clone; every clone speaks over the same connection.
 ///
 /// # Drop behavior
 ///
-/// With the last clone, answers to the server that are still being made are given up. The session stays open: end it
-/// with [`close`](Self::close).
+/// With the last clone, answers to the server that are still being made are given up, and streams are closed. A session
+/// stays open at the server until it expires: end it with [`close`](Self::close).
 #[derive(Clone, Debug)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<Handle>);
 
+/// Closes the core with the last client.
 #[derive(Debug)]
-pub(crate) struct Inner {
-    line: Line,
-    handlers: Handlers,
-    initialized: InitializeResult,
-    revision: Revision,
-    next_id: AtomicI64,
+struct Handle(Arc<Core>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.set_closed();
+        if let Transport::Pipe(pipe) = &self.0.transport {
+            pipe.abandon();
+        }
+    }
 }
 
-/// What a tool call gave.
-#[derive(Clone, Debug)]
+/// How the stream is that carries what belongs to no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Called {
-    /// The tool's result.
-    pub result: CallToolResult,
-    /// The progress and log messages of the call, in the order in which they came.
-    pub notifications: Vec<Notification>,
+pub enum StreamStatus {
+    /// It was not opened: nothing asks for it, or it is being opened.
+    Idle,
+    /// It is open.
+    Open,
+    /// It was lost and is opened again, for as long as it takes.
+    Reconnecting {
+        /// How many events the server said that it no longer has.
+        lost: u64,
+    },
+    /// The server offers none, or does not let this client have it.
+    Unavailable,
+    /// The client was closed.
+    Closed,
 }
 
 impl Client {
-    /// A client of `service`: a [`StreamableHttp`](crate::StreamableHttp), or any tower service with the same types.
-    /// [`Connect::connect`] opens the session.
+    /// A client of the server at this address, over Streamable HTTP or HTTP+SSE, whichever it speaks.
+    ///
+    /// The address begins with `https://` or `http://` and is that of the server's MCP endpoint; credentials belong in a
+    /// [header](Connect::header). One that cannot be used is an error when the [`Connect`] is awaited.
+    ///
+    /// ```no_run
+    /// use throughline::Client;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), throughline::ClientError> {
+    /// let client = Client::connect("https://example.com/mcp").await?;
+    /// for tool in client.list_tools().await? {
+    ///     println!("{}", tool.name);
+    /// }
+    /// client.close().await
+    /// # }
+    /// ```
+    #[cfg(feature = "client")]
+    pub fn connect(url: impl AsRef<str>) -> Connect {
+        Connect::to_address(url.as_ref())
+    }
+
+    /// A client of a server that it starts, over
+    /// [standard input and output](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio).
+    ///
+    /// When the process ends, every call that waits fails at once with an error that says how it ended and what it wrote
+    /// last; calls that are begun later [are closed](ClientError::is_closed). [`close`](Self::close) ends the process in order
+    /// and waits for that; so does dropping the client, in the background ([`ServerCommand`]).
+    ///
+    /// A server that ends as soon as it is asked what it is (`server/discover`, which older ones do not know) is started a
+    /// second time and asked in the older way.
+    ///
+    /// ```no_run
+    /// use throughline::Client;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), throughline::ClientError> {
+    /// let client = Client::stdio(["uvx", "mcp-server-fetch"]).await?;
+    /// println!("{:?}", client.peer().info);
+    /// client.close().await
+    /// # }
+    /// ```
+    #[cfg(feature = "client")]
+    pub fn stdio(command: impl Into<ServerCommand>) -> Connect {
+        Connect::to_command(command.into())
+    }
+
+    /// A client of `service`: a [`StreamableHttp`](crate::StreamableHttp), or any tower service with the same types. It
+    /// opens no sockets itself.
     pub fn over<S, B>(service: S) -> Connect
     where
-        S: tower_service::Service<http::Request<RequestBody>, Response = http::Response<B>>
+        S: tower_service::Service<::http::Request<RequestBody>, Response = ::http::Response<B>>
             + Clone
             + Send
             + Sync
@@ -109,229 +205,310 @@ impl Client {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        Connect::new(Line::new(service))
+        Connect::to_line(Line::new(service))
     }
 
-    /// What the server answered to `initialize`.
-    pub fn initialized(&self) -> &InitializeResult {
-        &self.0.initialized
+    /// A client of a server at the other end of a reader and a writer, with a message on each line as over
+    /// [stdio](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio).
+    pub fn over_io(
+        reader: impl AsyncRead + Send + 'static,
+        writer: impl AsyncWrite + Send + 'static,
+    ) -> Connect {
+        Connect::to_pipe(reader, writer)
+    }
+
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self(Arc::new(Handle(core)))
+    }
+
+    /// An id for [`Calling::id`].
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_id(&self) -> i64 {
+        self.core().next_id()
+    }
+
+    /// Whether each call has a stream that the server ends, also when it was told that the call is cancelled.
+    #[cfg(feature = "testing")]
+    pub(crate) fn streams_end_by_themselves(&self) -> bool {
+        matches!(self.core().transport, Transport::Http(_)) && !self.revision().is_modern()
+    }
+
+    /// Whether it opens a stream for what belongs to no call: the standalone one of a session, or one of changes.
+    #[cfg(feature = "testing")]
+    pub(crate) fn opens_stream(&self) -> bool {
+        let has_one = self.revision().is_modern() || self.session_id().is_some();
+        has_one && self.core().config.standalone
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.0.0
+    }
+
+    /// What is known of the server.
+    pub fn peer(&self) -> Arc<Peer> {
+        Arc::clone(&self.core().agreed().peer)
     }
 
     /// The revision that is spoken.
     pub fn revision(&self) -> Revision {
-        self.0.revision
+        self.core().agreed().peer.revision
     }
 
-    /// The id of the session; `None` when the server keeps none.
-    pub fn session_id(&self) -> Option<&str> {
-        self.0.line.session_id()
+    /// The id of the session; `None` when the server keeps none. It is a secret.
+    pub fn session_id(&self) -> Option<String> {
+        self.core().agreed().session_id().map(str::to_owned)
     }
 
-    /// Calls a tool with these arguments, a JSON object, and asks for its progress.
+    /// Over what the client speaks with its server.
+    pub fn transport(&self) -> ClientTransport {
+        match &self.core().transport {
+            Transport::Http(_) => ClientTransport::Streamable,
+            Transport::Pipe(pipe) => pipe.transport(),
+        }
+    }
+
+    /// How the last call over Streamable HTTP was answered; `None` before the first, and over other transports. A server
+    /// that answers with one JSON body whatever the call takes can send neither progress nor questions with it.
+    pub fn answered_by(&self) -> Option<AnswerForm> {
+        match &self.core().transport {
+            Transport::Http(http) => http.form.get(),
+            Transport::Pipe(_) => None,
+        }
+    }
+
+    /// What was found out about the server, for [`Connect::verdict`].
+    pub fn verdict(&self) -> Verdict {
+        Verdict { revision: self.revision() }
+    }
+
+    /// The session, for [`Connect::restore`] in another process. `None` when the server keeps none.
+    pub fn saved(&self) -> Option<SavedSession> {
+        SavedSession::of(&self.core().agreed())
+    }
+
+    /// How the stream is that carries what belongs to no call, to be watched.
+    pub fn status(&self) -> watch::Receiver<StreamStatus> {
+        self.core().status.subscribe()
+    }
+
+    /// Calls a tool with these arguments, a JSON object
+    /// ([tools](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#calling-tools)).
+    ///
+    /// A tool that fails says so in its result (`is_error`); that is no error here.
+    pub fn call_tool(
+        &self,
+        name: impl Into<Str>,
+        arguments: &(impl Serialize + ?Sized),
+    ) -> Calling<'_, CallToolResult> {
+        let mut params = CallToolParams::new(name);
+        match Raw::new(arguments) {
+            Ok(arguments) if arguments.is_null() => {}
+            Ok(arguments) => params.arguments = Some(arguments),
+            // Said when the call is awaited.
+            Err(_) => return Calling::new(self.core(), "tools/call", arguments),
+        }
+        Calling::new(self.core(), "tools/call", &params)
+    }
+
+    /// The tools, all pages of them.
+    pub fn list_tools(&self) -> Listing<'_, Tool> {
+        Listing::new(self.core())
+    }
+
+    /// The prompts, all pages of them.
+    pub fn list_prompts(&self) -> Listing<'_, Prompt> {
+        Listing::new(self.core())
+    }
+
+    /// The resources, all pages of them.
+    pub fn list_resources(&self) -> Listing<'_, Resource> {
+        Listing::new(self.core())
+    }
+
+    /// The resource templates, all pages of them.
+    pub fn list_resource_templates(&self) -> Listing<'_, ResourceTemplate> {
+        Listing::new(self.core())
+    }
+
+    /// Gets a prompt with these arguments: an object of texts, or `()` for none.
+    pub fn get_prompt(
+        &self,
+        name: impl Into<Str>,
+        arguments: &(impl Serialize + ?Sized),
+    ) -> Calling<'_, GetPromptResult> {
+        #[derive(Serialize)]
+        struct Params<'a, A: ?Sized> {
+            name: Str,
+            arguments: &'a A,
+        }
+        let name = name.into();
+        match Raw::new(arguments) {
+            Ok(none) if none.is_null() => {
+                Calling::new(self.core(), "prompts/get", &serde_json::json!({ "name": name.as_str() }))
+            }
+            _ => Calling::new(self.core(), "prompts/get", &Params { name, arguments }),
+        }
+    }
+
+    /// Reads a resource.
+    pub fn read_resource(&self, uri: impl Into<Str>) -> Calling<'_, ReadResourceResult> {
+        Calling::new(self.core(), "resources/read", &ReadResourceParams::new(uri))
+    }
+
+    /// Asks how an argument may be completed.
+    pub fn complete(&self, params: &CompleteParams) -> Calling<'_, CompleteResult> {
+        Calling::new(self.core(), "completion/complete", params)
+    }
+
+    /// Asks whether the server is there. In the modern era there is no `ping`: there it is `server/discover`, which is never
+    /// answered from the cache, and the result is what the server says of itself.
+    pub fn ping(&self) -> Calling<'_, Raw> {
+        let method = if self.core().is_modern() { "server/discover" } else { "ping" };
+        Calling::new(self.core(), method, &()).fresh()
+    }
+
+    /// Says which log messages the client wants, the least severe ones.
+    ///
+    /// In the modern era nothing is sent: from now on every request says it
+    /// ([log level](https://modelcontextprotocol.io/specification/2026-07-28/server/utilities/logging#per-request-log-level)).
     ///
     /// # Errors
     ///
-    /// See [`request`](Self::request); also when the call sends more than 8,192 messages before its result: read
-    /// those with [`start`](Self::start).
+    /// When the server refuses.
+    pub async fn set_log_level(&self, level: LoggingLevel) -> Result<(), ClientError> {
+        let core = self.core();
+        if core.is_closed() {
+            return Err(ClientError::closed());
+        }
+        core.settings.set_level(level);
+        if core.is_modern() {
+            core.set_log_level(level);
+            return Ok(());
+        }
+        Calling::<Raw>::new(core, "logging/setLevel", &SetLevelParams::new(level)).await.map(drop)
+    }
+
+    /// Asks to be told when a resource changes ([`Connect::on_resource_updated`]).
+    ///
+    /// In the modern era this opens or replaces the one
+    /// [`subscriptions/listen`](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions) of the client,
+    /// and is done when the server has agreed to tell of the resource. Changes may be told twice while one replaces the other.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses or does not tell of this resource, or 1,024 resources are subscribed to already. Then the resource
+    /// is not subscribed to.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future only stops listening: the call goes on at the server. To cancel it, send
-    /// `notifications/cancelled` with [`notify`](Self::notify).
-    pub async fn call_tool(&self, name: &str, arguments: &impl Serialize) -> Result<Called, ClientError> {
-        let id = self.next_id();
-        let RequestId::Number(token) = id else { unreachable!("ids of this client are numbers") };
-        let mut params = CallToolParams::new(name.to_owned());
-        params.arguments = Some(Raw::new(arguments).map_err(ClientError::unwritable)?);
-        params.meta = Some(
-            Meta::new()
-                .with("progressToken", &ProgressToken::Number(token))
-                .map_err(ClientError::unwritable)?,
-        );
-        let mut notifications = Vec::new();
-        let result = self
-            .settle(id, "tools/call", &params, |message| {
-                let Message::Notification(notification) = message else { return Ok(()) };
-                if notifications.len() == MOST_NOTIFICATIONS {
-                    return Err(ClientError::peer(
-                        "the call sent more than 8192 messages before its result; read them with `start`",
-                    ));
-                }
-                notifications.push(notification);
-                Ok(())
-            })
-            .await?;
-        let result = result
-            .parse()
-            .map_err(|error| ClientError::peer(format!("the result of `tools/call` is none: {error}")))?;
-        Ok(Called { result, notifications })
+    /// Dropping the future takes the wish back.
+    pub async fn subscribe(&self, uri: &str) -> Result<(), ClientError> {
+        let core = self.core();
+        if core.is_modern() {
+            return listening::subscribe(core, uri).await;
+        }
+        let added = core.settings.subscribe(uri)?;
+        let params = ResourceParams::new(uri.to_owned());
+        let outcome = Calling::<Raw>::new(core, "resources/subscribe", &params).await;
+        if outcome.is_err() && added {
+            core.settings.unsubscribe(uri);
+        }
+        outcome.map(drop)
     }
 
-    /// Sends a request and waits for its result. A lost connection is taken up again after the last event that
-    /// arrived, up to five times without a message between them.
+    /// Asks not to be told any more when a resource changes. In the modern era there is nothing to wait for: what is listened for
+    /// is asked for anew.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses.
+    pub async fn unsubscribe(&self, uri: &str) -> Result<(), ClientError> {
+        let core = self.core();
+        if core.is_closed() {
+            return Err(ClientError::closed());
+        }
+        core.settings.unsubscribe(uri);
+        if core.is_modern() {
+            core.listening.refresh(core);
+            return Ok(());
+        }
+        let params = ResourceParams::new(uri.to_owned());
+        Calling::<Raw>::new(core, "resources/unsubscribe", &params).await.map(drop)
+    }
+
+    /// Makes any request, with params that are a JSON object, or `()` for none. With [`Raw`] for `R` the result is given as it
+    /// came.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), throughline::ClientError> {
     /// # let endpoint = throughline::StreamableHttp::new(throughline::Server::new("demo", "1.0.0"));
-    /// let client = throughline::Client::over(endpoint).connect().await?;
-    /// assert_eq!(client.request("ping", &serde_json::json!({})).await?.as_str(), "{}");
+    /// use throughline::jsonrpc::Raw;
+    ///
+    /// let client = throughline::Client::over(endpoint).await?;
+    /// let tools: Raw = client.request("tools/list", &()).await?;
+    /// assert!(tools.as_str().contains(r#""tools":[]"#));
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// A [`ClientError`] that says what happened: the server answered with an error, refused the request, or the
-    /// connection was lost and the outcome is unknown.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`call_tool`](Self::call_tool).
-    pub async fn request(&self, method: &str, params: &impl Serialize) -> Result<Raw, ClientError> {
-        self.settle(self.next_id(), method, params, |_| Ok(())).await
-    }
-
-    /// Sends a request and gives its id and the response as it arrives. It is not resumed by itself.
-    ///
-    /// # Errors
-    ///
-    /// When the request is refused or cannot be sent.
-    pub async fn start(
+    pub fn request<R: DeserializeOwned>(
         &self,
-        method: &str,
-        params: &impl Serialize,
-    ) -> Result<(RequestId, Incoming), ClientError> {
-        let id = self.next_id();
-        let incoming = self.send(&id, method, params).await?;
-        Ok((id, incoming))
+        method: impl Into<Str>,
+        params: &(impl Serialize + ?Sized),
+    ) -> Calling<'_, R> {
+        Calling::new(self.core(), method, params)
     }
 
-    /// Sends a notification.
+    /// Sends a notification, with params that are a JSON object, or `()` for none.
     ///
     /// # Errors
     ///
-    /// When it is refused or cannot be sent.
-    pub async fn notify(&self, method: &str, params: &impl Serialize) -> Result<(), ClientError> {
-        let mut body = BytesMut::new();
-        jsonrpc::write_notification(&mut body, method, Some(params)).map_err(ClientError::unwritable)?;
-        self.post(body.freeze()).await.map(drop)
+    /// When it cannot be sent, or the server refuses it.
+    pub async fn notify(&self, method: &str, params: &(impl Serialize + ?Sized)) -> Result<(), ClientError> {
+        if self.core().is_closed() {
+            return Err(ClientError::closed());
+        }
+        let params = Raw::new(params).map_err(ClientError::unsendable)?;
+        let params = (!params.is_null()).then_some(&params);
+        let mut message = BytesMut::new();
+        jsonrpc::write_notification(&mut message, method, params).map_err(ClientError::unsendable)?;
+        self.core().notify(method, message.freeze()).await
     }
 
-    /// Sends a body as it is: a batch, or anything else that is not sent otherwise.
+    /// Tells the server that the roots changed, so that it asks for them anew. In the modern era there is nothing to tell: a server
+    /// asks whenever a call needs them.
     ///
     /// # Errors
     ///
-    /// When it is refused or cannot be sent.
-    pub async fn post(&self, body: Bytes) -> Result<Incoming, ClientError> {
-        let response = self.0.line.send(Method::POST, body, None).await?;
-        Incoming::new(Arc::clone(&self.0), response).await
+    /// As [`notify`](Self::notify).
+    pub async fn roots_changed(&self) -> Result<(), ClientError> {
+        let core = self.core();
+        if core.is_modern() && !core.is_closed() {
+            return Ok(());
+        }
+        self.notify("notifications/roots/list_changed", &()).await
     }
 
-    /// Opens the standalone stream, which carries what belongs to no request.
+    /// Ends the session, and with it everything of this client and its clones: calls that wait fail, streams are closed.
     ///
     /// # Errors
     ///
-    /// When it is refused or cannot be sent.
-    pub async fn open_stream(&self) -> Result<Incoming, ClientError> {
-        let response = self.0.line.send(Method::GET, Bytes::new(), None).await?;
-        Incoming::new(Arc::clone(&self.0), response).await
-    }
-
-    /// Goes on with a stream after the event of this id
-    /// ([resumability](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#resumability-and-redelivery)).
-    ///
-    /// # Errors
-    ///
-    /// When it is refused or cannot be sent.
-    pub async fn resume(&self, last_event_id: &str) -> Result<Incoming, ClientError> {
-        let response =
-            self.0.line.send(Method::GET, Bytes::new(), Some((LAST_EVENT_ID, last_event_id))).await?;
-        Incoming::new(Arc::clone(&self.0), response).await
-    }
-
-    /// Ends the session.
-    ///
-    /// # Errors
-    ///
-    /// When the server refuses: it keeps no sessions, or this one has ended.
+    /// When the server does not let the session be ended, or cannot be reached. The client is closed all the same.
     pub async fn close(&self) -> Result<(), ClientError> {
-        let response = self.0.line.send(Method::DELETE, Bytes::new(), None).await?;
-        Incoming::new(Arc::clone(&self.0), response).await.map(drop)
-    }
-
-    pub(crate) fn next_id(&self) -> RequestId {
-        RequestId::Number(self.0.next_id.fetch_add(1, Ordering::Relaxed))
-    }
-
-    async fn send(
-        &self,
-        id: &RequestId,
-        method: &str,
-        params: &impl Serialize,
-    ) -> Result<Incoming, ClientError> {
-        let mut body = BytesMut::new();
-        jsonrpc::write_request(&mut body, id, method, params).map_err(ClientError::unwritable)?;
-        self.post(body.freeze()).await
-    }
-
-    /// Sends a request and reads on, over as many connections as it takes, until its response. `note` is given every
-    /// message before that.
-    pub(crate) async fn settle(
-        &self,
-        id: RequestId,
-        method: &str,
-        params: &impl Serialize,
-        mut note: impl FnMut(Message) -> Result<(), ClientError>,
-    ) -> Result<Raw, ClientError> {
-        let mut incoming = self.send(&id, method, params).await?;
-        let (mut last_id, mut retry, mut tries) = (None, RETRY, 0);
-        loop {
-            let lost = match incoming.next().await {
-                Ok(Some(received)) => {
-                    last_id = received.id.or(last_id);
-                    retry = received.retry.unwrap_or(retry);
-                    match received.message {
-                        Some(Message::Response(response)) if response.id.as_ref() == Some(&id) => {
-                            return response.outcome.map_err(ClientError::answered);
-                        }
-                        Some(message) => note(message)?,
-                        None => continue,
-                    }
-                    tries = 0;
-                    continue;
-                }
-                Ok(None) => None,
-                Err(error) if error.is_connection_lost() => Some(error),
-                Err(error) => return Err(error),
-            };
-            let Some(after) = last_id.as_ref().filter(|_| tries < MOST_TRIES) else {
-                return Err(ClientError::outcome_unknown(lost));
-            };
-            incoming = loop {
-                tries += 1;
-                tokio::time::sleep(retry).await;
-                match self.resume(after).await {
-                    Ok(incoming) => break incoming,
-                    Err(error) if !error.is_connection_lost() => return Err(error),
-                    Err(error) if tries >= MOST_TRIES => {
-                        return Err(ClientError::outcome_unknown(Some(error)));
-                    }
-                    Err(_) => {}
-                }
-            };
+        let core = self.core();
+        // A call that was given up just before is taken back at the server, not forgotten with the session.
+        core.say_farewells().await;
+        let agreed = core.agreed();
+        if !core.set_closed() {
+            return Ok(());
+        }
+        match &core.transport {
+            Transport::Http(http) if agreed.session_id().is_some() => http.end_session(&agreed).await,
+            Transport::Http(_) => Ok(()),
+            Transport::Pipe(pipe) => {
+                pipe.close().await;
+                Ok(())
+            }
         }
     }
 }
-
-/// As many as a server keeps for a stream by default: more cannot be resumed anyway.
-pub(crate) const MOST_NOTIFICATIONS: usize = 8_192;
-
-/// How often a call's stream is taken up again without a message in between (design §7).
-const MOST_TRIES: u32 = 5;
-
-/// When to come back if the server does not say (design §8).
-const RETRY: Duration = Duration::from_secs(1);
-
-/// The largest event or JSON body that is read (design §8).
-const MAX_EVENT: usize = 16 * 1024 * 1024;

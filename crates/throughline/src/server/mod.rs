@@ -4,8 +4,9 @@
 //!   bytes          serve: accepts, HTTP/1.1 and h2c,     stdio: lines of standard input and output,
 //!                  timeouts, graceful shutdown           or of any reader and writer
 //!   HTTP           streamable_http: a tower service;
-//!                  POST, GET, DELETE, CORS
-//!   messages       dispatch: what becomes of each, the same for both
+//!                  POST, GET, DELETE, CORS; http_sse
+//!                  beside it, for clients of before
+//!   messages       dispatch: what becomes of each, the same for all
 //!   a POST         exchange: decides JSON or SSE,        exchange: one for each line
 //!                  settles each call exactly once
 //!   a call         driving: runs its handler to the end; watch: its span, and how long it took
@@ -13,8 +14,8 @@
 //!   request        run; nothing outlives it
 //!   a session      live (engine session, open asks)      live, one for each process
 //!                  in the registry (caps, expiry)
-//!   a stream       stream (the one writer, its reader's  pipe: everything goes the same way
-//!                  pace) and tail (replay and live)
+//!   a stream       stream (the one writer, its reader's  pipe: everything goes the same way;
+//!                  pace) and tail (replay and live)      over HTTP+SSE too
 //!   events         store                                 not kept: a lost process loses its session
 //! ```
 
@@ -25,6 +26,7 @@ mod dispatch;
 mod driving;
 mod era;
 mod exchange;
+mod http_sse;
 mod keeping;
 mod listen;
 mod listener;
@@ -51,6 +53,7 @@ mod watch;
 
 pub use counters::Counters;
 pub use era::Era;
+pub use http_sse::{HttpSse, InvalidPath};
 pub use keeping::{AfterRestart, Interrupted};
 pub use listener::Listener;
 pub use registry::Closed;

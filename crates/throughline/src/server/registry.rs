@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use foldhash::fast::RandomState;
 use throughline_proto::log::SessionId;
 
+use super::http_sse::Link;
 use super::live::Live;
 use crate::handler::Principal;
 use crate::lock::Lock;
@@ -16,19 +17,25 @@ use crate::lock::Lock;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Closed {
-    /// The client ended it (DELETE).
+    /// The client ended it (DELETE), or over HTTP+SSE its stream ended.
     ByClient,
     /// Nothing happened for the idle timeout, or nothing at all after `initialize`.
     Idle,
     /// It was never used, and had to make room for another.
     Evicted,
+    /// Over HTTP+SSE, its client read nothing of its stream for ten seconds: what is lost there cannot be resumed.
+    Unread,
     /// The server shuts down. Where the store keeps sessions it lives on in the next process.
     Shutdown,
 }
 
 /// All sessions, in shards so that two requests seldom meet at one lock.
+///
+/// Those of HTTP+SSE, which begin with their stream, have a place of their own: none is found by a header, and all of them
+/// count together.
 pub(crate) struct Registry {
     shards: Box<[Shard]>,
+    links: Mutex<HashMap<SessionId, Arc<Link>, RandomState>>,
     hasher: RandomState,
     count: AtomicUsize,
     most: usize,
@@ -40,6 +47,7 @@ impl Registry {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            links: Mutex::default(),
             hasher: RandomState::default(),
             count: AtomicUsize::new(0),
             most,
@@ -53,7 +61,7 @@ impl Registry {
 
     /// Makes room for one more: `Ok` with the session that had to go for it, if any, and `Err` when there is no room.
     /// Sessions that were used are never evicted.
-    pub(crate) fn admit(&self) -> Result<Option<Arc<Live>>, Full> {
+    pub(crate) fn admit(&self) -> Result<Option<Unused>, Full> {
         if self.count.fetch_add(1, Ordering::Relaxed) < self.most {
             return Ok(None);
         }
@@ -87,13 +95,32 @@ impl Registry {
         }
         shard.insert(live.id.clone(), Arc::clone(live));
         drop(shard);
+        self.note_opened(&live.id);
+        true
+    }
+
+    /// The same for one of HTTP+SSE.
+    pub(crate) fn insert_link(&self, link: &Arc<Link>) -> bool {
+        if self.get(&link.id).is_some() {
+            return false;
+        }
+        let mut links = self.links.locked();
+        if links.contains_key(&link.id) {
+            return false;
+        }
+        links.insert(link.id.clone(), Arc::clone(link));
+        drop(links);
+        self.note_opened(&link.id);
+        true
+    }
+
+    fn note_opened(&self, id: &SessionId) {
         let mut opened = self.opened.locked();
-        opened.push_back(live.id.clone());
+        opened.push_back(id.clone());
         // Ids of sessions that are gone or in use go with those in front of them; this bounds the rest.
         if opened.len() > 2 * self.most {
-            opened.retain(|id| self.get(id).is_some_and(|live| live.is_unused()));
+            opened.retain(|id| self.unused(id).is_some());
         }
-        true
     }
 
     /// The session with this id. One of another principal is as unknown as one that never was.
@@ -101,6 +128,12 @@ impl Registry {
         let shard = self.shards[self.index(id)].locked();
         let live = shard.get(id)?;
         (live.caller.principal() == principal).then(|| Arc::clone(live))
+    }
+
+    /// The same for one of HTTP+SSE.
+    pub(crate) fn find_link(&self, id: &str, principal: Option<&Principal>) -> Option<Arc<Link>> {
+        let links = self.links.locked();
+        links.get(id).filter(|link| link.principal() == principal).map(Arc::clone)
     }
 
     /// Takes a session out. False when somebody else did, even if another has its id by now.
@@ -115,20 +148,49 @@ impl Registry {
         true
     }
 
-    /// All sessions at this moment.
+    /// The same for one of HTTP+SSE.
+    pub(crate) fn remove_link(&self, link: &Arc<Link>) -> bool {
+        let mut links = self.links.locked();
+        if !links.get(&link.id).is_some_and(|known| Arc::ptr_eq(known, link)) {
+            return false;
+        }
+        links.remove(&link.id);
+        drop(links);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    /// All sessions of HTTP+SSE at this moment, also those that only have their stream yet.
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.locked().values().cloned().collect()
+    }
+
+    /// All sessions at this moment, but those of HTTP+SSE.
     pub(crate) fn all(&self) -> Vec<Arc<Live>> {
         self.shards.iter().flat_map(|shard| shard.locked().values().cloned().collect::<Vec<_>>()).collect()
     }
 
-    fn take_unused(&self) -> Option<Arc<Live>> {
+    fn take_unused(&self) -> Option<Unused> {
         loop {
             let id = self.opened.locked().pop_front()?;
-            if let Some(live) = self.get(&id).filter(|live| live.is_unused())
-                && self.remove(&live)
-            {
-                return Some(live);
+            let Some(unused) = self.unused(&id) else { continue };
+            let is_taken = match &unused {
+                Unused::Session(live) => self.remove(live),
+                Unused::Link(link) => self.remove_link(link),
+            };
+            if is_taken {
+                return Some(unused);
             }
         }
+    }
+
+    /// The session with this id, if it was never used.
+    fn unused(&self, id: &SessionId) -> Option<Unused> {
+        if let Some(live) = self.get(id) {
+            return live.is_unused().then_some(Unused::Session(live));
+        }
+        let link = self.links.locked().get(id).cloned()?;
+        link.is_unused().then_some(Unused::Link(link))
     }
 
     fn get(&self, id: &SessionId) -> Option<Arc<Live>> {
@@ -147,6 +209,12 @@ impl Registry {
 // Ids are ours or the server's own generator's, so nobody can flood a map with ids that meet: the hash need not withstand
 // that, though it has a random key. SipHash would cost a request some hundred instructions.
 type Shard = Mutex<HashMap<SessionId, Arc<Live>, RandomState>>;
+
+/// A session that was never used, and had to make room.
+pub(crate) enum Unused {
+    Session(Arc<Live>),
+    Link(Arc<Link>),
+}
 
 /// There is no room for another session.
 #[derive(Debug)]

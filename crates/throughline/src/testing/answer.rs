@@ -81,41 +81,57 @@ pub(super) fn value(value: impl Serialize) -> Value {
 
 /// The questions that wait for their answers.
 #[derive(Debug, Default)]
-pub(super) struct Desk(Mutex<Vec<(RequestId, Waiting)>>);
+pub(super) struct Desk(Mutex<Vec<Open>>);
 
-type Waiting = oneshot::Sender<Result<Raw, McpError>>;
+/// A question, until the test has answered it and the client has asked for its answer, in whatever order.
+#[derive(Debug)]
+struct Open {
+    id: RequestId,
+    answer: Option<oneshot::Sender<Result<Raw, McpError>>>,
+    waiting: Option<oneshot::Receiver<Result<Raw, McpError>>>,
+}
 
 impl Desk {
-    /// A question arrived; the future is its answer.
-    pub(super) fn put(
-        &self,
-        question: &Request,
-    ) -> impl Future<Output = Result<Raw, McpError>> + Send + use<> {
+    /// A question came. The client asks for its answer next.
+    pub(super) fn announce(&self, id: RequestId) {
         let (answer, waiting) = oneshot::channel();
         let mut open = self.0.locked();
         // Questions that the server took back.
-        open.retain(|(_, answer)| !answer.is_closed());
-        open.push((question.id.clone(), answer));
+        open.retain(|open| open.answer.as_ref().is_none_or(|answer| !answer.is_closed()));
+        open.push(Open { id, answer: Some(answer), waiting: Some(waiting) });
+    }
+
+    /// The answer to a question that came.
+    pub(super) fn answer_to(
+        &self,
+        question: &Request,
+    ) -> impl Future<Output = Result<Raw, McpError>> + Send + use<> {
+        let waiting = self.take(&question.id, |open| open.waiting.take());
         async move {
-            match waiting.await {
-                Ok(answer) => answer,
-                Err(_) => std::future::pending().await,
+            match waiting {
+                Some(waiting) => match waiting.await {
+                    Ok(answer) => answer,
+                    Err(_) => std::future::pending().await,
+                },
+                None => std::future::pending().await,
             }
         }
     }
 
-    /// Whether the test has to answer this question: a handler of the client's own may do it instead.
-    pub(super) fn has(&self, id: &RequestId) -> bool {
-        self.0.locked().iter().any(|(open, _)| open == id)
-    }
-
     /// Answers, if the question is not taken back yet.
     pub(super) fn answer(&self, id: &RequestId, answer: Result<Raw, McpError>) {
-        let mut open = self.0.locked();
-        let at = open.iter().position(|(open, _)| open == id);
-        let waiting = at.map(|at| open.swap_remove(at).1);
-        drop(open);
+        let waiting = self.take(id, |open| open.answer.take());
         // Nobody listens when it was just taken back: then the server wants no answer.
         let _ = waiting.map(|waiting| waiting.send(answer));
+    }
+
+    fn take<T>(&self, id: &RequestId, side: impl FnOnce(&mut Open) -> Option<T>) -> Option<T> {
+        let mut all = self.0.locked();
+        let at = all.iter().position(|open| open.id == *id)?;
+        let taken = side(&mut all[at]);
+        if all[at].answer.is_none() && all[at].waiting.is_none() {
+            all.swap_remove(at);
+        }
+        taken
     }
 }

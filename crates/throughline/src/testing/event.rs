@@ -19,19 +19,21 @@ pub(super) enum Event {
 
 impl Event {
     /// `None` for what is no event: a response to something else.
-    pub(super) fn of(message: Message) -> Option<Self> {
+    pub(super) fn of(message: &Message) -> Option<Self> {
         let notification = match message {
-            Message::Request(request) => return Some(Self::Question(request)),
+            Message::Request(request) => return Some(Self::Question(request.clone())),
             Message::Response(_) => return None,
             Message::Notification(notification) => notification,
         };
         let params = notification.params.as_ref();
         let known = match &*notification.method {
             "notifications/progress" => params.and_then(|params| params.parse().ok()).map(Self::Progress),
+            // The client asked for a subscription and has it.
+            "notifications/subscriptions/acknowledged" => return None,
             "notifications/message" => params.and_then(|params| params.parse().ok()).map(Self::Log),
             _ => None,
         };
-        Some(known.unwrap_or(Self::Notification(notification)))
+        Some(known.unwrap_or_else(|| Self::Notification(notification.clone())))
     }
 }
 

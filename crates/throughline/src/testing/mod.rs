@@ -12,15 +12,14 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use throughline_proto::jsonrpc::{Message, ProgressToken, RequestId};
+use throughline_proto::jsonrpc::{Message, Raw, Request, RequestId};
 use throughline_proto::model::{
-    ClientCapabilities, ElicitationCapability, LoggingLevel, ResourceParams, RootsCapability,
-    SamplingCapability, SetLevelParams,
+    ClientCapabilities, ElicitationCapability, LoggingLevel, RootsCapability, SamplingCapability,
 };
 use tokio::sync::mpsc;
 
@@ -29,10 +28,11 @@ pub use running::Running;
 
 use answer::{Desk, value};
 use event::{Event, Short};
+use running::Taken;
 use script::{Script, Skips};
 use transcript::Transcript;
 
-use crate::client::{Client, ClientError, Connect, Incoming, MOST_NOTIFICATIONS};
+use crate::client::{Calling, Client, ClientError, Connect, StreamStatus};
 use crate::handler::Handler;
 use crate::runtime;
 use crate::server::StreamableHttp;
@@ -40,15 +40,18 @@ use crate::server::StreamableHttp;
 /// A client plugged into a server in memory. See the [module](self) for how it is used.
 ///
 /// It can be asked everything (forms, pages, samples, roots), has a session and its standalone stream open, and wants
-/// all log messages. Connect one that can do less with [`Kit::connect`].
+/// all log messages. Connect one that can do less, or one [without a session](self#both-eras), with [`Kit::connect`].
+///
+/// It waits for ever, comes back to a stream whose connection is lost, and opens no other session when the server has
+/// forgotten its own: then calls end with the error of the server.
 ///
 /// # Drop behavior
 ///
-/// Nothing is read any more. The session stays open: end it with [`close`](Self::close).
+/// Calls go on at the server, and what belongs to no call is not read any more. The session stays open: end it with
+/// [`close`](Self::close).
 pub struct Kit {
     client: Client,
-    desk: Arc<Desk>,
-    transcript: Transcript,
+    setting: Setting,
     patience: Duration,
     calls: usize,
     stream: Option<Script>,
@@ -95,25 +98,18 @@ impl Kit {
     ///
     /// When the server refuses the session.
     pub async fn connect(client: Connect) -> Self {
-        let (desk, transcript) = (Arc::new(Desk::default()), Transcript::new());
-        let put = Arc::clone(&desk);
+        let mut own = client.answers();
+        own.push("ping");
+        let setting = Setting { desk: Arc::default(), transcript: Transcript::new(), own: own.into() };
+        let (stream, reading) = setting.script("stream".into(), PATIENCE);
+        let (listening, desk) = (Arc::clone(&reading), Arc::clone(&setting.desk));
         let client = client
-            .able(everything())
-            .on_request(move |question| put.put(&question))
-            .connect()
+            .for_kit(everything(), move |message| listening.take(message))
+            .on_request(move |question| desk.answer_to(&question))
             .await
-            .unwrap_or_else(|error| panic!("the server refused the session: {error}"));
-        let mut kit = Self { client, desk, transcript, patience: PATIENCE, calls: 0, stream: None };
-        if kit.client.session_id().is_some() {
-            if kit.client.initialized().capabilities.logging {
-                kit.log_level(LoggingLevel::Debug).await;
-            }
-            // A server need not have one, which is no mistake of this test.
-            if let Ok(stream) = kit.client.open_stream().await {
-                kit.stream = Some(kit.script("stream".into(), move |reading| listen(stream, reading)));
-            }
-        }
-        kit
+            .unwrap_or_else(|error| panic!("the server cannot be connected to: {error}"));
+        let stream = watch_stream(&client, stream, reading).await;
+        Self { client, setting, patience: PATIENCE, calls: 0, stream }
     }
 
     /// How long a test waits for a message, on the runtime's clock; an hour unless set here, which no wait of a server
@@ -177,7 +173,8 @@ impl Kit {
     ///
     /// When the server refuses.
     pub async fn log_level(&mut self, level: LoggingLevel) {
-        self.ask("logging/setLevel", &SetLevelParams::new(level)).await;
+        let set = self.client.set_log_level(level).await;
+        set.unwrap_or_else(|error| panic!("the level of log messages cannot be set: {error}"));
     }
 
     /// Subscribes to a resource; [`expect_updated`](Self::expect_updated) then hears of its changes.
@@ -186,7 +183,8 @@ impl Kit {
     ///
     /// When the server refuses.
     pub async fn subscribe(&mut self, uri: &str) {
-        self.ask("resources/subscribe", &ResourceParams::new(uri.to_owned())).await;
+        let subscribed = self.client.subscribe(uri).await;
+        subscribed.unwrap_or_else(|error| panic!("{uri} cannot be subscribed to: {error}"));
     }
 
     /// Expects that the resource changed, as the next message of the standalone stream.
@@ -260,7 +258,7 @@ impl Kit {
     /// Everything that was said so far: a line for each message, with the seconds since the kit was connected. On a paused
     /// clock it is the same in every run, so it can be a snapshot.
     pub fn transcript(&self) -> String {
-        self.transcript.to_string()
+        self.setting.transcript.to_string()
     }
 
     /// The client, for what the kit has no word for. What it does itself is not in the transcript.
@@ -277,39 +275,23 @@ impl Kit {
         self.client.close().await.unwrap_or_else(|error| panic!("the session cannot be ended: {error}"));
     }
 
-    async fn ask(&self, method: &str, params: &impl Serialize) {
-        self.client.request(method, params).await.unwrap_or_else(|error| panic!("{method} failed: {error}"));
-    }
-
-    fn begin(&mut self, name: &str, method: &str, mut params: Value) -> Running {
+    fn begin(&mut self, name: &str, method: &str, params: Value) -> Running {
         self.calls += 1;
         let who = format!("{name}#{}", self.calls);
-        self.transcript.sent(&who, &format_args!("{method} {}", Short(&params.to_string())));
-        let id = self.client.next_id();
-        let RequestId::Number(token) = id else { unreachable!("ids of this client are numbers") };
-        params["_meta"]["progressToken"] = value(ProgressToken::Number(token));
-        let (client, call, method) = (self.client.clone(), id.clone(), method.to_owned());
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let taken_back = Arc::clone(&cancelled);
-        let script = self.script(who, move |reading| async move {
-            let outcome = client.settle(call, &method, &params, |message| reading.take(message)).await;
-            reading.end(running::end(outcome, &taken_back));
+        self.setting.transcript.sent(&who, &format_args!("{method} {}", Short(&params.to_string())));
+        let (script, reading) = self.setting.script(who, self.patience);
+        let (id, taken) = (self.client.next_id(), Arc::new(Taken::default()));
+        let (client, method, taken_back) = (self.client.clone(), method.to_owned(), Arc::clone(&taken));
+        // It goes on when nobody looks at it any more: to drop a call is to cancel it.
+        runtime::spawn(async move {
+            let calling = reading.follow(client.request(method, &params).id(id));
+            let outcome = match client.streams_end_by_themselves() {
+                true => calling.await,
+                false => calling.cancel_on(Arc::clone(&taken_back).wait()).await,
+            };
+            reading.end(taken_back.end(outcome));
         });
-        Running { script, client: self.client.clone(), id, cancelled }
-    }
-
-    fn script<F: Future<Output = ()> + Send + 'static>(
-        &self,
-        who: String,
-        read: impl FnOnce(Reading) -> F,
-    ) -> Script {
-        // One place more for the end.
-        let (tell, events) = mpsc::channel(MOST_NOTIFICATIONS + 1);
-        let (transcript, desk) = (self.transcript.clone(), Arc::clone(&self.desk));
-        let reading = Reading { who: who.clone(), transcript: transcript.clone(), desk: desk.clone(), tell };
-        let reader = runtime::spawn(read(reading));
-        let (patience, skips) = (self.patience, Skips::default());
-        Script { who, transcript, desk, patience, events, reader, skips }
+        Running { script, client: self.client.clone(), id, taken }
     }
 }
 
@@ -319,28 +301,89 @@ impl fmt::Debug for Kit {
     }
 }
 
+/// What all conversations of a kit share.
+struct Setting {
+    desk: Arc<Desk>,
+    transcript: Transcript,
+    /// The methods that the test does not answer, as the client does it by itself.
+    own: Arc<[&'static str]>,
+}
+
+impl Setting {
+    /// Both sides of a conversation.
+    fn script(&self, who: String, patience: Duration) -> (Script, Arc<Reading>) {
+        // One place more for the end.
+        let (tell, events) = mpsc::channel(MOST_EVENTS + 1);
+        let (transcript, desk) = (self.transcript.clone(), Arc::clone(&self.desk));
+        let reading = Reading {
+            who: who.clone(),
+            transcript: transcript.clone(),
+            desk: Arc::clone(&desk),
+            own: Arc::clone(&self.own),
+            tell,
+            rounds: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+        };
+        let script = Script { who, transcript, desk, patience, events, skips: Skips::default() };
+        (script, Arc::new(reading))
+    }
+}
+
 /// The side of a [`Script`] that reads ahead.
 struct Reading {
     who: String,
     transcript: Transcript,
     desk: Arc<Desk>,
+    own: Arc<[&'static str]>,
     tell: mpsc::Sender<Event>,
+    /// Questions that came in results.
+    rounds: AtomicU64,
+    /// The test did not look at so many messages that no more are kept.
+    full: AtomicBool,
 }
 
 impl Reading {
-    fn take(&self, message: Message) -> Result<(), ClientError> {
-        let Some(event) = Event::of(message) else { return Ok(()) };
+    /// Has a call tell everything of itself, and wait for as long as the test does.
+    fn follow<'a>(self: &Arc<Self>, calling: Calling<'a, Raw>) -> Calling<'a, Raw> {
+        let (messages, questions) = (Arc::clone(self), Arc::clone(self));
+        calling
+            .ask_for_progress(true)
+            .timeout(Duration::MAX)
+            .max_total(Duration::MAX)
+            .on_message(move |message| messages.take(message))
+            .on_question(move |question| questions.take_round(question))
+    }
+
+    fn take(&self, message: &Message) {
+        let Some(event) = Event::of(message) else { return };
         self.transcript.came(&self.who, &event);
-        // A question that a handler of the client's own answers is none of the test's.
-        if matches!(&event, Event::Question(question) if !self.desk.has(&question.id)) {
-            return Ok(());
+        if let Event::Question(question) = &event {
+            if self.own.contains(&&*question.method) {
+                return;
+            }
+            self.desk.announce(question.id.clone());
+        }
+        self.put(event);
+    }
+
+    /// A question that came in a result. It has only a name there, which is no other question's in that result alone.
+    fn take_round(&self, question: &mut Request) {
+        let number = self.rounds.fetch_add(1, Ordering::Relaxed);
+        question.id = RequestId::String(format!("{}/{number}", self.who).into());
+        self.take(&Message::Request(question.clone()));
+    }
+
+    fn put(&self, event: Event) {
+        if self.full.load(Ordering::Relaxed) {
+            return;
         }
         if self.tell.capacity() > 1 {
             // The test may have stopped to listen: then nobody misses it.
             let _ = self.tell.try_send(event);
-            return Ok(());
+        } else if !self.full.swap(true, Ordering::Relaxed) {
+            let why = format!("it sent more than {MOST_EVENTS} messages that the test did not look at");
+            let _ = self.tell.try_send(Event::Over(Err(ClientError::peer(why))));
         }
-        Err(ClientError::peer("it sent more than 8192 messages that the test did not look at"))
     }
 
     fn end(&self, event: Event) {
@@ -349,20 +392,29 @@ impl Reading {
     }
 }
 
-/// Reads the standalone stream to its end.
-async fn listen(mut stream: Incoming, reading: Reading) {
-    let outcome = loop {
-        match stream.next().await {
-            Ok(Some(received)) => {
-                if let Some(Err(error)) = received.message.map(|message| reading.take(message)) {
-                    break Err(error);
-                }
-            }
-            Ok(None) => break Ok(None),
-            Err(error) => break Err(error),
-        }
-    };
-    reading.end(Event::Over(outcome));
+/// Waits until the stream is open that carries what belongs to no call, and watches how it ends. `None` where there is
+/// none: a server need not have one, which is no mistake of the test.
+async fn watch_stream(client: &Client, stream: Script, reading: Arc<Reading>) -> Option<Script> {
+    if !client.opens_stream() {
+        // All of it comes on the one stream of a pipe, and changes when they are subscribed to.
+        return (!client.streams_end_by_themselves()).then_some(stream);
+    }
+    let mut status = client.status();
+    let is_settled = |status: &StreamStatus| *status != StreamStatus::Idle;
+    let settled = *status.wait_for(is_settled).await.ok()?;
+    if is_over(settled) {
+        return None;
+    }
+    // It ends with the client.
+    runtime::spawn(async move {
+        let _ = status.wait_for(|status| is_over(*status)).await;
+        reading.end(Event::Over(Ok(None)));
+    });
+    Some(stream)
+}
+
+fn is_over(status: StreamStatus) -> bool {
+    matches!(status, StreamStatus::Unavailable | StreamStatus::Closed)
 }
 
 fn open(stream: &mut Option<Script>) -> &mut Script {
@@ -377,6 +429,9 @@ fn everything() -> ClientCapabilities {
         .with_sampling(SamplingCapability { context: true, tools: true })
         .with_elicitation(ElicitationCapability { form: true, url: true })
 }
+
+/// As many as a server keeps for a stream by default: more cannot be resumed anyway.
+const MOST_EVENTS: usize = 8_192;
 
 /// No wait of a server is longer: the patience of a question ends after an hour at most.
 const PATIENCE: Duration = Duration::from_secs(3_600 + 60);

@@ -15,6 +15,7 @@ use throughline_proto::model::{
     CallToolResult, CancelledParams, Content, CreateMessageParams, ElicitParams, LoggingLevel,
     LoggingMessageParams, ProgressParams,
 };
+use tokio::sync::Notify;
 
 use super::answer::{Answer, value};
 use super::event::{Event, Short};
@@ -35,14 +36,20 @@ use crate::error::McpError;
 ///
 /// # Drop behavior
 ///
-/// The call goes on at the server, and its messages are not read any more.
+/// The call goes on at the server, and nobody looks at its messages any more.
 #[must_use = "a call is checked by what it answers: `.text().await`, `.result().await`, .."]
 pub struct Running {
     pub(super) script: Script,
     pub(super) client: Client,
-    pub(super) id: RequestId,
-    /// Whether the test took it back: the reader asks.
-    pub(super) cancelled: Arc<AtomicBool>,
+    pub(super) id: i64,
+    pub(super) taken: Arc<Taken>,
+}
+
+/// Whether the test took a call back.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    back: AtomicBool,
+    told: Notify,
 }
 
 impl Running {
@@ -204,15 +211,18 @@ impl Running {
         async move { self.script.nothing(at, time).await }
     }
 
-    /// Takes the call back (`notifications/cancelled`).
+    /// Takes the call back: by `notifications/cancelled`, or by closing its connection where that says it.
     ///
     /// # Panics
     ///
     /// When the server refuses that.
     pub async fn cancel(&mut self, reason: &str) {
-        let params = CancelledParams::new(self.id.clone()).with_reason(reason.to_owned());
         self.script.transcript.sent(&self.script.who, &format_args!("notifications/cancelled {reason:?}"));
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.taken.take();
+        if !self.client.streams_end_by_themselves() {
+            return;
+        }
+        let params = CancelledParams::new(RequestId::Number(self.id)).with_reason(reason.to_owned());
         if let Err(error) = self.client.notify("notifications/cancelled", &params).await {
             panic!("{}: it cannot be cancelled: {error}\n{}", self.script.who, self.script.transcript);
         }
@@ -309,7 +319,8 @@ impl Running {
         }
     }
 
-    /// Expects that the call ends without a result, as one that is [cancelled](Self::cancel) does.
+    /// Expects that the call ends without a result, as one that is [cancelled](Self::cancel) does, or one
+    /// [without a session](super#both-eras) whose question is answered with an error.
     ///
     /// # Panics
     ///
@@ -320,7 +331,7 @@ impl Running {
         async move {
             match self.script.next(at, "no result").await {
                 Event::Over(Ok(None)) => {}
-                Event::Over(Err(error)) if error.is_outcome_unknown() => {}
+                Event::Over(Err(error)) if error.is_outcome_unknown() || error.is_unanswered() => {}
                 other => self.script.wrong(at, &"no result", &other),
             }
         }
@@ -357,11 +368,25 @@ fn text_of(result: &CallToolResult) -> Option<String> {
     texts.map(|texts| texts.join("\n"))
 }
 
-/// What a call's end is, from what the client says.
-pub(super) fn end(outcome: Result<Raw, ClientError>, cancelled: &AtomicBool) -> Event {
-    match outcome {
-        // Its stream ended without an answer, and the client was told so when it came back for more.
-        Err(error) if cancelled.load(Ordering::Relaxed) && error.status().is_some() => Event::Over(Ok(None)),
-        outcome => Event::Over(outcome.map(Some)),
+impl Taken {
+    fn take(&self) {
+        self.back.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+
+    /// Waits until it is taken back.
+    pub(super) async fn wait(self: Arc<Self>) {
+        self.told.notified().await;
+    }
+
+    /// What a call's end is, from what the client says.
+    pub(super) fn end(&self, outcome: Result<Raw, ClientError>) -> Event {
+        match outcome {
+            // No answer comes to what was taken back, and the client says so in its own words.
+            Err(error) if self.back.load(Ordering::Relaxed) && error.error().is_none() => {
+                Event::Over(Ok(None))
+            }
+            outcome => Event::Over(outcome.map(Some)),
+        }
     }
 }

@@ -9,13 +9,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use throughline_proto::jsonrpc::{Raw, Request};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
 use super::answer::{Answer, Desk, Kind};
 use super::event::{Event, Short};
 use super::transcript::Transcript;
 
-/// What has come and is not looked at yet. Reading goes on in a task of its own, so that several calls can run.
+/// What has come and is not looked at yet. Reading goes on beside it, so that several calls can run.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) who: String,
@@ -23,7 +22,6 @@ pub(super) struct Script {
     pub(super) desk: Arc<Desk>,
     pub(super) patience: Duration,
     pub(super) events: mpsc::Receiver<Event>,
-    pub(super) reader: AbortHandle,
     pub(super) skips: Skips,
 }
 
@@ -118,12 +116,6 @@ impl Script {
                 return Some(event);
             }
         }
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        self.reader.abort();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a running call asks the client: forms, pages, samples, roots.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use throughline::jsonrpc::Raw;
 use throughline::model::{
-    CreateMessageParams, CreateMessageResult, ElicitAction, ElicitParams, ElicitResult, ListRootsResult,
-    Root, SamplingContent, SamplingMessage,
+    ClientCapabilities, CreateMessageParams, CreateMessageResult, ElicitAction, ElicitParams, ElicitResult,
+    ElicitationCapability, ListRootsResult, Root, RootsCapability, SamplingContent, SamplingMessage,
 };
 use throughline::revision::Revision;
 use throughline::session::Patience;
-use throughline::{AskError, Called, Client, Context, McpError, Server, StreamableHttp, tool};
+use throughline::{AskError, Client, Context, McpError, Server, StreamableHttp, tool};
 
 use crate::support::{REVISIONS, Wire, call, client, text, within};
 
@@ -65,12 +66,9 @@ fn endpoint() -> StreamableHttp {
     StreamableHttp::new(server)
 }
 
-fn text_of(called: &Called) -> &str {
-    called.result.content[0].as_text().expect("text")
-}
-
 async fn ask(client: &Client, tool: &str) -> String {
-    text_of(&within(client.call_tool(tool, &json!({}))).await.expect("a result")).to_owned()
+    let result = within(client.call_tool(tool.to_owned(), &json!({})).into_future()).await.expect("a result");
+    result.content[0].as_text().expect("text").to_owned()
 }
 
 fn raw(value: Value) -> Raw {
@@ -97,7 +95,6 @@ async fn every_kind_of_question_is_answered() {
                 Ok(CreateMessageResult::new("m", [SamplingContent::text("the sum")]))
             })
             .on_roots(|| async { Ok(ListRootsResult::new([Root::new("file:///a"), Root::new("file:///b")])) })
-            .connect()
             .await
             .unwrap();
         assert_eq!(ask(&client, "roots").await, "file:///a file:///b");
@@ -120,7 +117,7 @@ async fn every_kind_of_question_is_answered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_did_not_declare_it_is_not_asked() {
-    let client = client(&endpoint()).connect().await.unwrap();
+    let client = client(&endpoint()).await.unwrap();
     insta::assert_snapshot!(ask(&client, "form").await, @"no: the client cannot be asked: it did not declare the capability `elicitation`");
     insta::assert_snapshot!(ask(&client, "page").await, @"no: the client cannot be asked: it did not declare the capability `elicitation.url`");
     insta::assert_snapshot!(ask(&client, "sample").await, @"no: the client cannot be asked: it did not declare the capability `sampling`");
@@ -136,13 +133,19 @@ async fn a_user_declines_closes_or_answers_badly() {
         ElicitResult::accept(raw(json!({ "approved": "perhaps" }))),
     ];
     let asked = Arc::new(AtomicUsize::new(0));
+    // Answers are given as they are: those to forms would be checked on this side before.
     let client = client(&endpoint())
-        .on_elicit(move |_| {
-            let answer = answers[asked.fetch_add(1, Ordering::Relaxed)].clone();
+        .capabilities(
+            ClientCapabilities::new()
+                .with_elicitation(ElicitationCapability { form: true, url: false })
+                .with_roots(RootsCapability { list_changed: false }),
+        )
+        .on_request(move |request| {
+            assert_eq!(request.method, "elicitation/create");
+            let answer = Raw::new(&answers[asked.fetch_add(1, Ordering::Relaxed)]).unwrap();
             async { Ok(answer) }
         })
         .on_roots(|| async { Err(McpError::new(-1, "none of your business")) })
-        .connect()
         .await
         .unwrap();
     insta::assert_snapshot!(ask(&client, "form").await, @"no: the user declined");
@@ -160,7 +163,6 @@ async fn two_questions_can_be_open_at_once() {
             Ok(ElicitResult::accept(raw(json!({ "approved": true }))))
         })
         .on_roots(|| async { Ok(ListRootsResult::new([])) })
-        .connect()
         .await
         .unwrap();
     assert_eq!(ask(&client, "join").await, "true true");
@@ -234,7 +236,6 @@ async fn a_taken_back_question_stops_its_answerer() {
         .on_notification(move |notification| {
             told.fetch_add(usize::from(notification.method == "notifications/cancelled"), Ordering::Relaxed);
         })
-        .connect()
         .await
         .unwrap();
     assert_eq!(ask(&client, "forget").await, "gave up: true");

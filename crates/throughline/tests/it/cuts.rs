@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use throughline::jsonrpc::{Message, RequestId};
-use throughline::{Client, ClientError, Context, Error, Server, StreamableHttp, tool};
+use throughline::revision::Revision;
+use throughline::{Client, Context, Error, Server, StreamableHttp, tool};
 
-use crate::support::{Checked, Cutter, Loopback, Tcp};
+use crate::support::{Checked, Cutter, Loopback, Tcp, Wire, call};
 
 const CLIENTS: usize = 4;
 const CALLS: usize = 200;
@@ -49,9 +49,8 @@ async fn a_cut_connection_costs_nothing_after_the_first_id() {
 
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        clients.push(
-            Client::over(Checked::new(Tcp(cutter.address))).connect().await.expect("nothing is cut yet"),
-        );
+        let client = Wire::over(Tcp(cutter.address));
+        clients.push(client.opened(Revision::LATEST_LEGACY, json!({})).await);
     }
     cutter.cut(true);
     let calls: Vec<_> =
@@ -81,68 +80,48 @@ async fn a_cut_connection_costs_nothing_after_the_first_id() {
     assert!(cutter.cuts() > CALLS, "{} cuts", cutter.cuts());
     cutter.cut(false);
     for client in clients {
-        client.close().await.expect("the session is still there");
+        assert_eq!(client.delete().send().await.status(), 204, "the session is still there");
     }
     served.stop().await;
 }
 
 /// Calls, and comes back with the last id as often as it takes. Fails where an event is missing, twice or out of order.
-async fn research(client: Client, number: usize) -> Fate {
-    let params = json!({
-        "name": "research",
-        "arguments": { "number": number },
-        "_meta": { "progressToken": number },
-    });
-    let (id, mut incoming) = match client.start("tools/call", &params).await {
-        Ok(started) => started,
-        Err(error) => return lost(&error),
-    };
+async fn research(client: Wire, number: usize) -> Fate {
+    let request = call(number, "research", json!({ "number": number }));
+    let Ok(answer) = client.post(request).try_send().await else { return Fate::Unknown };
+    let mut events = answer.events();
     let (mut last_id, mut next_step, mut connections) = (None::<String>, 1, 1);
     loop {
-        match incoming.next().await {
-            Ok(Some(received)) => {
-                last_id = received.id.or(last_id);
-                match received.message {
-                    Some(Message::Notification(notification)) => {
-                        let params: serde_json::Value =
-                            notification.params.expect("params").parse().expect("JSON");
-                        assert_eq!(params["progressToken"], number);
-                        assert_eq!(
-                            params["progress"], next_step,
-                            "call {number} after {connections} connections"
-                        );
-                        next_step += 1;
-                    }
-                    Some(Message::Response(response)) => {
-                        assert_eq!(response.id, Some(id));
-                        assert_eq!(next_step, STEPS + 1, "a result comes after all that belongs before it");
-                        let result = response.outcome.expect("a result");
-                        assert!(result.as_str().contains(&format!("report {number}")), "{result:?}");
-                        return Fate::Whole { connections };
-                    }
-                    Some(Message::Request(_)) => panic!("nobody asked"),
-                    None => {}
-                }
+        while let Ok(Some(event)) = events.try_next().await {
+            last_id = event.id.or(last_id);
+            let message = event.message;
+            if message.is_null() {
                 continue;
             }
-            Ok(None) => {}
-            Err(error) => assert!(error.is_connection_lost(), "{error}"),
+            if message["method"] == "notifications/progress" {
+                assert_eq!(message["params"]["progressToken"], number);
+                assert_eq!(
+                    message["params"]["progress"], next_step,
+                    "call {number} after {connections} connections"
+                );
+                next_step += 1;
+                continue;
+            }
+            assert_eq!(message["id"], number, "nobody asked for {message}");
+            assert_eq!(next_step, STEPS + 1, "a result comes after all that belongs before it");
+            let text = &message["result"]["content"][0]["text"];
+            assert_eq!(*text, format!("report {number}"), "{message}");
+            return Fate::Whole { connections };
         }
         let Some(after) = &last_id else { return Fate::Unknown };
-        incoming = loop {
+        events = loop {
             connections += 1;
             assert!(connections < 10_000, "call {number} does not come to its end");
-            match client.resume(after).await {
-                Ok(incoming) => break incoming,
-                Err(error) => assert!(error.is_connection_lost(), "call {number}: {error}"),
+            if let Ok(answer) = client.resume(after).try_send().await {
+                break answer.events();
             }
         };
     }
-}
-
-fn lost(error: &ClientError) -> Fate {
-    assert!(error.is_connection_lost(), "one clear error: {error}");
-    Fate::Unknown
 }
 
 /// A client that calls without looking after its stream itself.
@@ -157,7 +136,8 @@ async fn a_call_cut_before_any_id_ends_with_one_clear_error() {
     let endpoint = StreamableHttp::new(server);
     let served = Loopback::serve(&endpoint).await;
     let cutter = Cutter::to(served.address, 0x5eed_cafe_f00d_0002).await;
-    let client = Client::over(Checked::new(Tcp(cutter.address))).connect().await.expect("nothing is cut yet");
+    let client = Client::over(Checked::new(Tcp(cutter.address))).revision(Revision::LATEST_LEGACY);
+    let client = client.await.expect("nothing is cut yet");
     cutter.cut(true);
     let (mut done, mut lost) = (0, 0);
     for _ in 0..100 {
@@ -172,6 +152,7 @@ async fn a_call_cut_before_any_id_ends_with_one_clear_error() {
         assert!(runs.load(Ordering::SeqCst) <= before + 1, "it ran at most once");
     }
     assert!(done > 0 && lost > 0, "{done} done, {lost} lost");
-    assert!(matches!(client.start("ping", &json!({})).await, Ok((RequestId::Number(_), _)) | Err(_)));
+    cutter.cut(false);
+    client.ping().await.expect("the session is still there");
     served.stop().await;
 }

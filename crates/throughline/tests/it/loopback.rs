@@ -1,5 +1,7 @@
 //! Real sockets: HTTP/1.1, HTTP/2 without TLS, and a shutdown.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,28 +9,42 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
-use throughline::jsonrpc::Message;
 use throughline::revision::Revision;
-use throughline::{Client, StreamableHttp};
+use throughline::{Client, StreamStatus, StreamableHttp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Checked, Gate, Loopback, REVISIONS, Tcp, call, initialize, kit};
+use crate::support::{Checked, Gate, Loopback, REVISIONS, Tcp, Wire, call, initialize, kit, request, within};
 
 #[tokio::test]
 async fn every_revision_over_http_1() {
     let endpoint = StreamableHttp::new(kit::server(&Gate::new()));
     let served = Loopback::serve(&endpoint).await;
     for revision in REVISIONS {
-        let client =
-            Client::over(Checked::new(Tcp(served.address))).revision(revision).connect().await.unwrap();
-        let called = client.call_tool("steps", &json!({ "count": 1000 })).await.unwrap();
-        assert_eq!(called.result.content[0].as_text(), Some("done"));
-        assert_eq!(called.notifications.len(), 1000);
-        let mut stream = client.open_stream().await.unwrap();
+        let client = Client::over(Checked::new(Tcp(served.address))).revision(revision).await.unwrap();
+        let heard = Arc::new(AtomicUsize::new(0));
+        let hears = Arc::clone(&heard);
+        let result = client
+            .call_tool("steps", &json!({ "count": 1000 }))
+            .on_progress(move |_| {
+                hears.fetch_add(1, Ordering::Relaxed);
+            })
+            .await
+            .unwrap();
+        assert_eq!(result.content[0].as_text(), Some("done"));
+        assert_eq!(heard.load(Ordering::Relaxed), 1000);
+        let mut status = client.status();
+        within(status.wait_for(|status| *status == StreamStatus::Open)).await.unwrap();
         client.close().await.unwrap();
-        while stream.next().await.unwrap().is_some() {}
-        assert!(client.request("ping", &json!({})).await.unwrap_err().is_session_gone());
+        assert_eq!(*status.borrow(), StreamStatus::Closed);
+        assert!(client.ping().await.unwrap_err().is_closed());
+        assert_eq!(endpoint.sessions(), 0);
+
+        let wire = Wire::over(Tcp(served.address)).opened(revision, json!({})).await;
+        let stream = wire.get().send().await.events();
+        assert_eq!(wire.delete().send().await.status(), 204);
+        assert!(stream.all().await.iter().all(|event| event.message.is_null()), "it ends with the session");
+        assert_eq!(wire.post(request(2, "ping", json!({}))).send().await.status(), 404);
     }
     served.stop().await;
 }
@@ -77,25 +93,34 @@ async fn a_shutdown_finishes_what_runs_and_closes_the_rest() {
     let endpoint = StreamableHttp::new(kit::server(&gate));
     let served = Loopback::serve_draining(&endpoint, Duration::from_secs(60)).await;
     let address = served.address;
-    let client = Client::over(Checked::new(Tcp(address))).connect().await.unwrap();
-    let mut standalone = client.open_stream().await.unwrap();
-    assert!(standalone.next().await.unwrap().is_some_and(|prime| prime.id.is_some()));
+    let wire = Wire::over(Tcp(address)).opened(Revision::LATEST_LEGACY, json!({})).await;
+    let mut standalone = wire.get().send().await.events();
+    assert!(standalone.next().await.is_some_and(|prime| prime.id.is_some()));
+    let client = Client::over(Checked::new(Tcp(address))).revision(Revision::LATEST_LEGACY);
+    let client = client.standalone_stream(false).await.unwrap();
+    let heard = Arc::new(AtomicUsize::new(0));
     let calling = {
-        let client = client.clone();
-        tokio::spawn(async move { client.call_tool("gated", &json!({ "before": 1, "after": 1 })).await })
+        let (client, hears) = (client.clone(), Arc::clone(&heard));
+        tokio::spawn(async move {
+            let call = client.call_tool("gated", &json!({ "before": 1, "after": 1 }));
+            let hear = move |_| {
+                hears.fetch_add(1, Ordering::Relaxed);
+            };
+            call.on_progress(hear).await
+        })
     };
     gate.until_came(1).await;
     let stopping = tokio::spawn(served.stop());
     while !endpoint.is_draining() {
         tokio::task::yield_now().await;
     }
-    assert!(client.request("ping", &json!({})).await.unwrap_err().is_connection_lost(), "nobody is let in");
+    assert!(client.ping().await.unwrap_err().is_connection_lost(), "nobody is let in");
     gate.open(1);
-    let called = calling.await.unwrap().unwrap();
-    assert_eq!(called.notifications.len(), 2);
+    calling.await.unwrap().unwrap();
+    assert_eq!(heard.load(Ordering::Relaxed), 2);
     let mut retry = None;
-    while let Some(received) = standalone.next().await.unwrap() {
-        assert!(!matches!(received.message, Some(Message::Response(_))));
+    while let Some(received) = standalone.next().await {
+        assert!(received.message.get("result").is_none());
         retry = received.retry.or(retry);
     }
     assert!(retry.is_some(), "streams are told to come back");

@@ -10,12 +10,16 @@ mod batches;
 mod caching;
 mod cancel;
 mod chaos;
+mod client;
+#[cfg(feature = "client")]
+mod connections;
 mod cors;
 mod custom_methods;
 mod cuts;
 mod handlers;
 #[cfg(feature = "macros")]
 mod headers;
+mod http_sse;
 mod layers;
 mod listen;
 mod loopback;

@@ -1,6 +1,7 @@
 //! Taking a stream up again: from every place, and what cannot be had.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -272,9 +273,15 @@ async fn the_client_comes_back_by_itself() {
         Ok::<_, Error>("polled")
     }));
     let endpoint = StreamableHttp::new(server);
-    let client = crate::support::client(&endpoint).connect().await.unwrap();
-    let called = client.call_tool("poll", &json!({})).await.unwrap();
-    assert_eq!(called.result.content[0].as_text(), Some("polled"));
-    assert_eq!(called.notifications.len(), 3);
+    let client = crate::support::client(&endpoint).await.unwrap();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let result = client
+        .call_tool("poll", &())
+        .on_progress(move |progress| hears.lock().unwrap().push(progress.progress))
+        .await
+        .unwrap();
+    assert_eq!(result.content[0].as_text(), Some("polled"));
+    assert_eq!(*heard.lock().unwrap(), [1.0, 2.0, 3.0]);
     assert!(endpoint.counters().resumes >= 3, "{:?}", endpoint.counters());
 }

@@ -1,5 +1,6 @@
 //! The test kit: what it lets through, and what it must not.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -46,6 +47,17 @@ async fn talk(cx: Context) -> throughline::Result<String> {
     Ok(format!("{form}, {}, {roots} roots", sample.content[0].as_text().unwrap_or_default()))
 }
 
+/// The same where each answer begins another round: what fails ends it.
+async fn rounds(cx: Context) -> throughline::Result<String> {
+    cx.progress(1.0).await?;
+    cx.log(LoggingLevel::Debug, "round").await?;
+    let approval: Approval = cx.elicit("Delete 3 files?").await?;
+    let params = CreateMessageParams::new([SamplingMessage::user(SamplingContent::text("Sum up."))], 50);
+    let (sample, roots) = tokio::join!(cx.sample(params), cx.roots());
+    let text = sample?.content[0].as_text().unwrap_or_default().to_owned();
+    Ok(format!("{}, {text}, {} roots", approval.approved, roots?.len()))
+}
+
 async fn steps(cx: Context) -> throughline::Result<String> {
     for step in 1..=3 {
         cx.progress(step.into()).await?;
@@ -58,6 +70,7 @@ async fn steps(cx: Context) -> throughline::Result<String> {
 fn server() -> Server {
     Server::new("it", "1")
         .tool(tool("talk", talk))
+        .tool(tool("rounds", rounds))
         .tool(tool("steps", steps))
         .tool(tool("add", |add: Add| async move { Json(Sum { sum: add.a + add.b }) }))
         .tool(tool("fail", || async { Err::<String, _>(throughline::Error::msg("no such file")) }))
@@ -93,6 +106,10 @@ fn server() -> Server {
             cx.session().expect("there is one").ask(question).await.map(|answer| answer.as_str().len())
         }))
         .resource(resource("it://load", "load", || async { "0.7" }))
+        .resource(resource("it://count", "count", || async {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            COUNT.fetch_add(1, Ordering::Relaxed).to_string()
+        }))
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,4 +336,119 @@ async fn the_standalone_stream_is_checked_too() {
     })
     .await;
     assert!(text.starts_with("stream: expected a change of it://other, but \"it://load\" changed"), "{text}");
+}
+
+/// A kit of a client without a session.
+async fn modern(server: Server) -> Kit {
+    Kit::connect(Client::over(StreamableHttp::new(server)).revision(Revision::LATEST)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_without_a_session() {
+    let mut kit = modern(server()).await;
+    assert_eq!(kit.client().session_id(), None);
+    let mut call = kit.call("rounds", ());
+    call.expect_progress(1.0).await;
+    call.expect_log(LoggingLevel::Debug, "round").await;
+    call.expect_elicit(|form| {
+        assert!(matches!(form, ElicitParams::Form(form) if form.message == "Delete 3 files?"));
+        accept(json!({ "approved": true }))
+    })
+    .await;
+    call.expect_progress(1.0).await;
+    let mut call = call.ignore_progress().ignore_logs();
+    call.expect_sample(|sample| {
+        assert_eq!(sample.max_tokens, 50);
+        sampled("short")
+    })
+    .await;
+    call.expect_roots(roots(["file:///a", "file:///b"])).await;
+    assert_eq!(call.text().await, "true, short, 2 roots");
+    insta::assert_snapshot!(kit.transcript());
+    kit.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_end_without_a_session() {
+    let mut kit = modern(server()).await;
+    assert_eq!(kit.call("add", json!({ "a": 1, "b": 2 })).structured::<Sum>().await, Sum { sum: 3 });
+    assert_eq!(kit.call("fail", ()).tool_error().await, "no such file");
+    assert_eq!(kit.call("refuse", ()).protocol_error().await.message(), "not today");
+    let mut call = kit.call("hang", ());
+    call.expect_progress(1.0).await;
+    call.cancel("enough").await;
+    call.no_result().await;
+    for (answer, said) in [(decline(), "the user declined"), (accept(json!({ "approved": false })), "false")]
+    {
+        let mut call = kit.call("form", ());
+        call.expect_elicit(|_| answer).await;
+        assert_eq!(call.text().await, said);
+    }
+    let mut call = kit.call("form", ());
+    call.expect_elicit(|_| error(McpError::new(-1, "busy"))).await;
+    call.no_result().await;
+    let mut call = kit.call("form", ());
+    call.expect_elicit(|_| silence()).await;
+    call.expect_nothing_for(Duration::from_secs(24 * 3_600)).await;
+}
+
+/// Each call has its own questions, also where they have the same names.
+#[tokio::test(start_paused = true)]
+async fn rounds_run_beside_each_other() {
+    let mut kit = modern(server()).await;
+    let (mut first, mut second) = (kit.call("form", ()), kit.call("form", ()));
+    second.expect_elicit(|_| accept(json!({ "approved": false }))).await;
+    assert_eq!(second.text().await, "false");
+    first.expect_elicit(|_| accept(json!({ "approved": true }))).await;
+    assert_eq!(first.text().await, "true");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_without_a_session() {
+    let server = server();
+    let mut kit = modern(server.clone()).await;
+    assert!(server.remove_tool("image"), "the kit listens from the start");
+    kit.expect_notification("notifications/tools/list_changed").await;
+    kit.subscribe("it://load").await;
+    server.resource_updated("it://load");
+    kit.expect_updated("it://load").await;
+    // Once, although two streams may be open for a moment.
+    assert!(server.remove_tool("hang"));
+    kit.expect_notification("notifications/tools/list_changed").await;
+    kit.expect_nothing_for(Duration::from_secs(60)).await;
+
+    let read = |kit: &mut Kit| kit.request("resources/read", json!({ "uri": "it://count" }));
+    let first: serde_json::Value = read(&mut kit).answer().await;
+    let second: serde_json::Value = read(&mut kit).answer().await;
+    assert_ne!(
+        first["contents"], second["contents"],
+        "each answer is the server's, however long it may be kept"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_gone_stays_gone() {
+    let endpoint = StreamableHttp::builder(server()).idle_timeout(Duration::from_secs(60)).build();
+    let client = Client::over(endpoint.clone()).standalone_stream(false);
+    let mut kit = Kit::connect(client).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(endpoint.sessions(), 0);
+    kit.call("steps", ()).protocol_error().await;
+    assert_eq!(endpoint.sessions(), 0);
+}
+
+/// To drop a call is to look at it no more.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_dropped_goes_on() {
+    for revision in [Revision::LATEST_LEGACY, Revision::LATEST] {
+        let endpoint = StreamableHttp::new(server());
+        let mut kit = Kit::connect(Client::over(endpoint.clone()).revision(revision)).await;
+        let mut call = kit.call("steps", ());
+        call.expect_progress(1.0).await;
+        drop(call);
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        assert_eq!(endpoint.in_flight(), 1);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(kit.transcript().contains("steps#1 < result"), "{}", kit.transcript());
+    }
 }

@@ -224,8 +224,8 @@ impl Channel for SessionExchange {
     }
 
     fn is_held_up_by_its_handler(&self) -> bool {
-        // A pipe has a thread of its own, and what is ready leaves together.
-        self.answering.mode() != Mode::Pipe
+        // Standard output has a thread of its own, and what is ready leaves together.
+        self.answering.mode() != Mode::Pipe || self.live.shares_runtime()
     }
 
     fn wants_log(&self, level: LoggingLevel) -> bool {

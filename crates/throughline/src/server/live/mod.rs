@@ -127,6 +127,11 @@ impl Live {
         !matches!(self.ground, Ground::Passing)
     }
 
+    /// Whether its pipe is written by a task beside its handlers.
+    pub(crate) fn shares_runtime(&self) -> bool {
+        matches!(&self.ground, Ground::Pipe(pipe) if pipe.shares_runtime())
+    }
+
     fn logs(&self) -> Option<&Logs> {
         match &self.ground {
             Ground::Logs(logs) => Some(logs),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::server::exchange::{Exchange, SessionExchange};
+use crate::server::http_sse::LinkStream;
 use crate::server::listen::Seat;
 use crate::server::queue::Queue;
 use crate::server::tail::Tail;
@@ -17,7 +18,8 @@ use crate::server::tail::Tail;
 ///
 /// # Drop behavior
 ///
-/// Dropping a stream is losing its connection: a session's call goes on, a stateless one is cancelled, a listener is gone.
+/// Dropping a stream is losing its connection: a session's call goes on, a stateless one is cancelled, a listener is gone. With
+/// the stream of HTTP+SSE its session ends.
 pub struct ResponseBody(Kind);
 
 enum Kind {
@@ -25,6 +27,7 @@ enum Kind {
     Tail(Box<Tail>),
     Queue(Arc<Queue>, #[expect(dead_code, reason = "it acts when it is dropped")] CancelOnDrop),
     Listen(Seat),
+    Link(LinkStream),
 }
 
 /// Cancels the calls of a POST without a session when its connection is lost.
@@ -50,6 +53,10 @@ impl ResponseBody {
     pub(crate) fn listen(seat: Seat) -> Self {
         Self(Kind::Listen(seat))
     }
+
+    pub(crate) fn link(stream: LinkStream) -> Self {
+        Self(Kind::Link(stream))
+    }
 }
 
 impl Body for ResponseBody {
@@ -66,6 +73,7 @@ impl Body for ResponseBody {
             // The guard stays: a queue whose reader stalled ends without the answer, and then its call is to end too.
             Kind::Queue(queue, _) => queue.poll_frame(cx),
             Kind::Listen(seat) => seat.poll_frame(cx),
+            Kind::Link(stream) => stream.poll_frame(cx),
         };
         data.map(|data| data.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -76,13 +84,14 @@ impl Body for ResponseBody {
             Kind::Tail(tail) => tail.is_done(),
             Kind::Queue(queue, _) => queue.is_over(),
             Kind::Listen(seat) => seat.is_over(),
+            Kind::Link(stream) => stream.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Tail(_) | Kind::Queue(..) | Kind::Listen(_) => SizeHint::default(),
+            Kind::Tail(_) | Kind::Queue(..) | Kind::Listen(_) | Kind::Link(_) => SizeHint::default(),
         }
     }
 }
@@ -94,6 +103,7 @@ impl std::fmt::Debug for ResponseBody {
             Kind::Tail(_) => "ResponseBody::Tail",
             Kind::Queue(..) => "ResponseBody::Queue",
             Kind::Listen(_) => "ResponseBody::Listen",
+            Kind::Link(_) => "ResponseBody::Link",
         })
     }
 }

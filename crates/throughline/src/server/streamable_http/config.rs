@@ -33,40 +33,40 @@ pub enum ResponseMode {
 
 pub(super) type PrincipalHook = Arc<dyn Fn(&Parts) -> Option<Principal> + Send + Sync>;
 pub(super) type IdGenerator = Arc<dyn Fn() -> String + Send + Sync>;
-pub(super) type Opened = Arc<dyn Fn(&SessionHandle) + Send + Sync>;
+pub(in crate::server) type Opened = Arc<dyn Fn(&SessionHandle) + Send + Sync>;
 pub(super) type InterruptedHook = Arc<dyn Fn(&Interrupted) -> AfterRestart + Send + Sync>;
 pub(super) type ClosedHook = Arc<dyn Fn(&SessionHandle, Closed) + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Config {
-    pub(super) era: Era,
+    pub(in crate::server) era: Era,
     pub(super) mode: ResponseMode,
     pub(super) stateless: bool,
     pub(super) progress: ProgressRoute,
     pub(super) access: Access,
-    pub(super) max_body: usize,
-    pub(super) max_bodies: usize,
-    pub(super) body_timeout: Duration,
-    pub(super) parse: ParseLimits,
-    pub(super) session: SessionLimits,
-    pub(super) max_sessions: usize,
+    pub(in crate::server) max_body: usize,
+    pub(in crate::server) max_bodies: usize,
+    pub(in crate::server) body_timeout: Duration,
+    pub(in crate::server) parse: ParseLimits,
+    pub(in crate::server) session: SessionLimits,
+    pub(in crate::server) max_sessions: usize,
     pub(super) max_calls: usize,
     pub(super) max_listens: usize,
     pub(super) max_listens_of_principal: usize,
     #[cfg(feature = "metrics")]
     pub(super) metrics: bool,
-    pub(super) idle_timeout: Duration,
-    pub(super) unused_timeout: Duration,
-    pub(super) keep_alive: Duration,
+    pub(in crate::server) idle_timeout: Duration,
+    pub(in crate::server) unused_timeout: Duration,
+    pub(in crate::server) keep_alive: Duration,
     pub(super) upgrade_delay: Duration,
-    pub(super) retry: Duration,
-    pub(super) log_level: LoggingLevel,
+    pub(in crate::server) retry: Duration,
+    pub(in crate::server) log_level: LoggingLevel,
     pub(super) seal: Arc<KeyRing>,
     pub(super) store_failure: StoreFailure,
     pub(super) principal: Option<PrincipalHook>,
     pub(super) session_id: Option<IdGenerator>,
     pub(super) interrupted: Option<InterruptedHook>,
-    pub(super) opened: Option<Opened>,
+    pub(in crate::server) opened: Option<Opened>,
     pub(super) restored: Option<Opened>,
     pub(super) closed: Option<ClosedHook>,
 }

@@ -10,11 +10,11 @@ use http::{Response, StatusCode};
 
 use super::{ResponseBody, respond};
 
-/// The answer to a preflight: the methods and headers of the protocol.
-pub(super) fn preflight(has_sessions: bool, asked: &HeaderMap) -> Response<ResponseBody> {
+/// The answer to a preflight: these methods, and the headers of the protocol.
+pub(in crate::server) fn preflight(methods: &'static str, asked: &HeaderMap) -> Response<ResponseBody> {
     let mut response = respond::empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(super::methods(has_sessions)));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers(asked));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
     response
@@ -37,7 +37,7 @@ fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
 }
 
 /// Lets the page read the answer and the headers that the protocol needs.
-pub(super) fn expose(headers: &mut HeaderMap, origin: HeaderValue) {
+pub(in crate::server) fn expose(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Mcp-Session-Id, Retry-After"));
     headers.append(VARY, HeaderValue::from_static("Origin"));

@@ -33,24 +33,24 @@ use crate::server::live::{Ground, Live, Logs};
 use crate::server::metrics;
 use crate::server::modern::Modern;
 use crate::server::queue::Queue;
-use crate::server::registry::Registry;
+use crate::server::registry::{Registry, Unused};
 use crate::server::stream::Closing;
 use crate::server::{Closed, Era};
 use crate::store::{EventStore, Limits};
 
 pub(crate) struct Endpoint {
-    pub(super) handler: Arc<dyn Handler>,
-    pub(super) config: Config,
+    pub(in crate::server) handler: Arc<dyn Handler>,
+    pub(in crate::server) config: Config,
     pub(super) store: Arc<dyn EventStore>,
-    pub(super) registry: Registry,
-    pub(super) tally: Arc<Tally>,
+    pub(in crate::server) registry: Registry,
+    pub(in crate::server) tally: Arc<Tally>,
     pub(super) modern: Arc<Modern>,
     limits: Limits,
     /// Sessions outlive the process.
     keeps: bool,
-    backlog: Arc<Backlog>,
-    calls: Calls,
-    pub(super) bodies: Bodies,
+    pub(in crate::server) backlog: Arc<Backlog>,
+    pub(in crate::server) calls: Calls,
+    pub(in crate::server) bodies: Bodies,
     /// Who listens for changes without a session.
     pub(super) listeners: Arc<Listeners>,
     /// Streams without a session, for their keep-alives.
@@ -107,7 +107,7 @@ impl Endpoint {
 
     /// Whether the request may come in, by its `Host` and `Origin`. Most come to one host and from no page: that host is
     /// looked into once.
-    pub(super) fn check_access(&self, parts: &Parts) -> Result<(), Refusal> {
+    pub(in crate::server) fn check_access(&self, parts: &Parts) -> Result<(), Refusal> {
         let authority = parts.uri.authority().map(http::uri::Authority::as_str);
         let host = match authority {
             None if !parts.headers.contains_key(ORIGIN) => only_host(&parts.headers),
@@ -124,11 +124,11 @@ impl Endpoint {
         Ok(())
     }
 
-    pub(super) fn config_access(&self) -> &Access {
+    pub(in crate::server) fn config_access(&self) -> &Access {
         &self.config.access
     }
 
-    pub(super) fn is_stateless(&self) -> bool {
+    pub(in crate::server) fn is_stateless(&self) -> bool {
         self.config.stateless
     }
 
@@ -143,7 +143,7 @@ impl Endpoint {
     }
 
     /// Whether there are sessions: streams to be opened by GET, and ended by DELETE.
-    pub(super) fn has_sessions(&self) -> bool {
+    pub(in crate::server) fn has_sessions(&self) -> bool {
         !self.is_stateless() && self.config.era.has_sessions()
     }
 
@@ -157,7 +157,7 @@ impl Endpoint {
         self.config.era != Era::Legacy
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    pub(in crate::server) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
@@ -169,7 +169,8 @@ impl Endpoint {
     #[cfg(feature = "metrics")]
     pub(super) fn metrics(&self) -> String {
         let queues = self.queues.locked().iter().filter(|queue| queue.strong_count() > 0).count();
-        let streams: usize = self.registry.all().iter().map(|live| live.streams_read()).sum();
+        let of_sessions: usize = self.registry.all().iter().map(|live| live.streams_read()).sum();
+        let streams = of_sessions + self.registry.links().len();
         metrics::text(&metrics::Moment {
             counters: self.tally.snapshot(),
             measured: self.tally.metrics.as_deref(),
@@ -235,6 +236,7 @@ impl Endpoint {
                 self.close_later(&live, Closed::Idle);
             }
         }
+        self.tick_links(now);
         let queues = self.queues.locked().clone();
         for queue in queues.iter().filter_map(Weak::upgrade) {
             if !queue.handle_tick(now, config.keep_alive) {
@@ -259,11 +261,11 @@ impl Endpoint {
     }
 
     /// A place for one more request.
-    pub(super) fn permit(&self) -> Result<CallPermit, Refusal> {
+    pub(in crate::server) fn permit(&self) -> Result<CallPermit, Refusal> {
         self.calls.permit(self.config.max_calls).ok_or_else(|| Refusal::new(RefusalKind::RequestsFull))
     }
 
-    pub(super) fn principal(&self, parts: &Parts) -> Option<Principal> {
+    pub(in crate::server) fn principal(&self, parts: &Parts) -> Option<Principal> {
         self.config.principal.as_ref().and_then(|hook| hook(parts))
     }
 
@@ -284,15 +286,7 @@ impl Endpoint {
             return Err(Refusal::new(RefusalKind::SessionsUnavailable));
         }
         let id = self.new_session_id()?;
-        match self.registry.admit() {
-            Ok(None) => {}
-            Ok(Some(evicted)) => {
-                if let Some(ended) = self.closed(&evicted, Closed::Evicted) {
-                    self.unforgotten.finish_later(ended);
-                }
-            }
-            Err(_) => return Err(Refusal::new(RefusalKind::SessionsFull)),
-        }
+        self.make_room()?;
         let keeping = self.keeps.then(|| Arc::new(Keeping::new()));
         let live = self.live(id, session, principal, keeping);
         if !self.registry.insert(&live) {
@@ -312,6 +306,21 @@ impl Endpoint {
             hook(&handle);
         }
         Ok(Ok((live, Answer::Initialize(Box::new(result)))))
+    }
+
+    /// A place for one more session.
+    pub(in crate::server) fn make_room(&self) -> Result<(), Refusal> {
+        match self.registry.admit() {
+            Ok(None) => {}
+            Ok(Some(Unused::Session(live))) => {
+                if let Some(ended) = self.closed(&live, Closed::Evicted) {
+                    self.unforgotten.finish_later(ended);
+                }
+            }
+            Ok(Some(Unused::Link(link))) => self.link_closed(&link, Closed::Evicted),
+            Err(_) => return Err(Refusal::new(RefusalKind::SessionsFull)),
+        }
+        Ok(())
     }
 
     /// A session on the store.
@@ -355,7 +364,7 @@ impl Endpoint {
         Live::new(SessionId::from(""), session, principal, Ground::Passing, Arc::clone(&self.tally))
     }
 
-    fn new_session_id(&self) -> Result<SessionId, Refusal> {
+    pub(in crate::server) fn new_session_id(&self) -> Result<SessionId, Refusal> {
         let Some(generate) = &self.config.session_id else {
             return Ok(runtime::random_id().into());
         };
@@ -423,12 +432,17 @@ impl Endpoint {
         let leave = if outlives { Ended::release } else { Ended::forget };
         let ended = leave(&*self.store, &live.id);
         if live.is_announced() {
-            self.tally.sessions_closed.add_one();
-            if let (Some(hook), Some(handle)) = (&self.config.closed, live.handle()) {
-                hook(&handle, why);
-            }
+            self.announce_closed(live, why);
         }
         Some(ended)
+    }
+
+    /// A session is over that the hooks know of.
+    pub(in crate::server) fn announce_closed(&self, live: &Live, why: Closed) {
+        self.tally.sessions_closed.add_one();
+        if let (Some(hook), Some(handle)) = (&self.config.closed, live.handle()) {
+            hook(&handle, why);
+        }
     }
 
     pub(super) async fn drain(&self, grace: Duration) {
@@ -464,6 +478,7 @@ impl Endpoint {
         for one in ended {
             self.unforgotten.finish(one).await;
         }
+        self.drain_links().await;
     }
 }
 
@@ -481,7 +496,8 @@ impl PeerSet for Endpoint {
         method: &str,
         params: Option<&Raw>,
     ) -> usize {
-        let sessions = self.registry.all();
+        let mut sessions = self.registry.all();
+        sessions.extend(self.registry.links().iter().filter_map(|link| link.live()));
         let told = sessions.iter().filter(|live| live.broadcast(resource, choose, method, params)).count();
         let change = Change::told_by(method, resource);
         told + change.map_or(0, |change| self.listeners.broadcast(change, choose))
@@ -492,7 +508,7 @@ impl PeerSet for Endpoint {
 const TICK: Duration = Duration::from_secs(1);
 
 /// Over how long clients are spread that come back after a shutdown.
-const SPREAD: Duration = Duration::from_secs(1);
+pub(in crate::server) const SPREAD: Duration = Duration::from_secs(1);
 
 /// How long connections may take to write what is left at a shutdown.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(in crate::server) const FAREWELL: Duration = Duration::from_secs(1);

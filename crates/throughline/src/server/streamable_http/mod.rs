@@ -4,15 +4,15 @@
 
 mod body;
 mod config;
-mod cors;
+pub(super) mod cors;
 mod ended;
 mod endpoint;
 mod get;
 mod listen;
 mod modern;
 mod post;
-mod request_body;
-mod respond;
+pub(super) mod request_body;
+pub(super) mod respond;
 mod restore;
 
 use std::convert::Infallible;
@@ -33,10 +33,11 @@ pub(crate) use config::Config;
 pub use config::{Builder, ResponseMode};
 pub use restore::{RestoreError, Restored};
 
-use super::Counters;
+use super::{Counters, HttpSse};
 use crate::handler::{Handler, PeerInfo};
 use crate::store::{EventStore, Usage};
-use endpoint::Endpoint;
+pub(super) use endpoint::{Endpoint, FAREWELL, SPREAD};
+pub(super) use post::{of_session, version};
 
 /// An MCP endpoint over Streamable HTTP, as a tower service over `http` types.
 ///
@@ -68,6 +69,12 @@ impl StreamableHttp {
     /// An endpoint of your own settings.
     pub fn builder(handler: impl Handler) -> Builder {
         Builder::new(Arc::new(handler))
+    }
+
+    /// The older HTTP+SSE transport beside this endpoint, for clients of revision 2024-11-05 and those that fall back to it:
+    /// a service of its own, at paths of its own, with the same handler, limits, hooks and counters.
+    pub fn http_sse(&self) -> HttpSse {
+        HttpSse::new(Arc::clone(&self.0))
     }
 
     pub(super) fn assemble(handler: Arc<dyn Handler>, config: Config, store: Arc<dyn EventStore>) -> Self {
@@ -195,7 +202,9 @@ where
             Method::POST => post::answer(endpoint, parts, body).await,
             Method::GET if endpoint.serves_streams(parts) => get::answer(endpoint, parts).await,
             Method::DELETE if endpoint.serves_streams(parts) => endpoint.delete(parts).await,
-            Method::OPTIONS if cors.is_some() => Ok(cors::preflight(endpoint.has_sessions(), &parts.headers)),
+            Method::OPTIONS if cors.is_some() => {
+                Ok(cors::preflight(methods(endpoint.has_sessions()), &parts.headers))
+            }
             Method::GET | Method::DELETE => Err(Refusal::method_not_allowed(methods(false))),
             _ => Err(Refusal::method_not_allowed(methods(endpoint.has_sessions()))),
         },

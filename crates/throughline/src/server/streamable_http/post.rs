@@ -166,7 +166,7 @@ pub(super) fn mode(preferred: ResponseMode, accepts: Accepts) -> Result<Mode, Re
 }
 
 /// The revision that the header names, if it does.
-fn version(parts: &Parts) -> Result<Option<Revision>, Refusal> {
+pub(in crate::server) fn version(parts: &Parts) -> Result<Option<Revision>, Refusal> {
     let Some(date) = protocol_version(&parts.headers)? else { return Ok(None) };
     match Revision::parse(date) {
         Some(revision) => Ok(Some(revision)),
@@ -175,7 +175,9 @@ fn version(parts: &Parts) -> Result<Option<Revision>, Refusal> {
 }
 
 /// The same where only one with sessions will do.
-fn of_session(version: Result<Option<Revision>, Refusal>) -> Result<Option<Revision>, Refusal> {
+pub(in crate::server) fn of_session(
+    version: Result<Option<Revision>, Refusal>,
+) -> Result<Option<Revision>, Refusal> {
     match version? {
         Some(revision) if revision.is_modern() => {
             Err(Refusal::unsupported_version(revision.date(), Revision::legacy_dates()))

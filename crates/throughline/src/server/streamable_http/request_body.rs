@@ -13,7 +13,7 @@ use throughline_proto::http::{Refusal, RefusalKind};
 
 /// The bytes of large bodies that are being read, or that a running call still needs.
 #[derive(Clone)]
-pub(super) struct Bodies(Arc<Room>);
+pub(in crate::server) struct Bodies(Arc<Room>);
 
 struct Room {
     used: AtomicUsize,
@@ -70,7 +70,7 @@ impl AsRef<[u8]> for Counted {
 /// # Errors
 ///
 /// 413 over `limit` bytes, 408 after `patience`, 503 when large bodies fill their room, 400 when the connection breaks.
-pub(super) async fn read<B>(
+pub(in crate::server) async fn read<B>(
     body: B,
     limit: usize,
     patience: Duration,

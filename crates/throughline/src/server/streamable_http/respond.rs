@@ -10,7 +10,7 @@ use throughline_proto::http::Refusal;
 use super::ResponseBody;
 
 /// A status and nothing else.
-pub(super) fn empty(status: StatusCode) -> Response<ResponseBody> {
+pub(in crate::server) fn empty(status: StatusCode) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
     *response.status_mut() = status;
     response
@@ -22,7 +22,7 @@ pub(super) fn json(body: Bytes) -> Response<ResponseBody> {
 }
 
 /// A stream of events, that no cache keeps and no proxy holds back.
-pub(super) fn events(body: ResponseBody) -> Response<ResponseBody> {
+pub(in crate::server) fn events(body: ResponseBody) -> Response<ResponseBody> {
     with_headers(&EVENTS, body)
 }
 
@@ -34,7 +34,7 @@ fn with_headers(headers: &HeaderMap, body: ResponseBody) -> Response<ResponseBod
 
 /// A refusal: its status, and a JSON-RPC error that says what to do.
 #[cold]
-pub(super) fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
+pub(in crate::server) fn refuse(refusal: &Refusal) -> Response<ResponseBody> {
     tracing::debug!(status = refusal.status().as_u16(), reason = refusal.message(), "refused a request");
     let mut body = BytesMut::new();
     refusal.write(&mut body);

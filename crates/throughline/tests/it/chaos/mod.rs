@@ -1,7 +1,7 @@
 //! A thousand long calls over loopback, through a proxy that cuts, stalls, splits and delays: none lost, none doubled,
 //! none hung.
 
-mod proxy;
+pub(crate) mod proxy;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -13,8 +13,8 @@ use crate::support::Random;
 
 /// Passes bytes on between clients and a server, and does it badly once told to.
 #[derive(Clone)]
-pub(super) struct Proxy {
-    pub(super) address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
 
@@ -30,18 +30,18 @@ struct State {
 
 /// What was done to connections.
 #[derive(Debug, Default)]
-pub(super) struct Done {
-    pub(super) ended: AtomicUsize,
-    pub(super) reset: AtomicUsize,
-    pub(super) half_open: AtomicUsize,
-    pub(super) stalled: AtomicUsize,
-    pub(super) split: AtomicUsize,
-    pub(super) delayed: AtomicUsize,
+pub(crate) struct Done {
+    pub(crate) ended: AtomicUsize,
+    pub(crate) reset: AtomicUsize,
+    pub(crate) half_open: AtomicUsize,
+    pub(crate) stalled: AtomicUsize,
+    pub(crate) split: AtomicUsize,
+    pub(crate) delayed: AtomicUsize,
 }
 
 impl Done {
     /// How many connections were cut, in whatever way.
-    pub(super) fn cuts(&self) -> usize {
+    pub(crate) fn cuts(&self) -> usize {
         [&self.ended, &self.reset, &self.half_open].map(|count| count.load(Ordering::SeqCst)).iter().sum()
     }
 }
@@ -59,7 +59,7 @@ enum Cut {
 
 impl Proxy {
     /// A proxy to `server`. The same seed gives the same plans in the order of the connections.
-    pub(super) async fn to(server: SocketAddr, seed: u64) -> Self {
+    pub(crate) async fn to(server: SocketAddr, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::<State>::default();
@@ -76,14 +76,14 @@ impl Proxy {
     }
 
     /// From now on connections are treated badly, or well again: then those that are half open end.
-    pub(super) fn rough(&self, yes: bool) {
+    pub(crate) fn rough(&self, yes: bool) {
         self.state.rough.store(yes, Ordering::SeqCst);
         if !yes {
             self.state.half_open.lock().unwrap().clear();
         }
     }
 
-    pub(super) fn done(&self) -> &Done {
+    pub(crate) fn done(&self) -> &Done {
         &self.state.done
     }
 }

@@ -11,7 +11,7 @@ use throughline::{
     StreamableHttp, prompt, resource, tool,
 };
 
-use super::{call, client, refused, request};
+use super::{call, client, over, refused, request};
 
 #[derive(Clone, Default)]
 struct Calls(Arc<AtomicU64>);
@@ -81,11 +81,11 @@ async fn the_caller_and_the_session() {
 
     let endpoint =
         StreamableHttp::builder(server.clone()).principal(|_| Some(Principal::new("test", "ann"))).build();
-    let ann = Client::over(endpoint).connect().await.expect("a session");
+    let ann = over(endpoint).await.expect("a session");
     assert_eq!(call(&ann, "whoami", json!({})).await, "ann");
 
-    let stateless = Client::over(StreamableHttp::builder(server).stateless_http(true).build());
-    let stateless = stateless.connect().await.expect("an answer");
+    let stateless = over(StreamableHttp::builder(server).stateless_http(true).build());
+    let stateless = stateless.await.expect("an answer");
     assert_eq!(call(&stateless, "maybe", json!({})).await, "false false");
     let message = refused(&stateless, "tools/call", json!({"name": "session"})).await;
     assert!(message.starts_with("-32600: this needs a session"), "{message}");
@@ -103,9 +103,8 @@ async fn keeps_parts(cx: Context) -> bool {
 }
 
 async fn agent_client(server: Server) -> Client {
-    Client::over(StreamableHttp::new(server))
+    over(StreamableHttp::new(server))
         .header(HeaderName::from_static("x-agent"), HeaderValue::from_static("smith"))
-        .connect()
         .await
         .expect("a session")
 }

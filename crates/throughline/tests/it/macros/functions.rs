@@ -8,7 +8,7 @@ use serde_json::json;
 use throughline::model::Icon;
 use throughline::{Completing, Context, IntoTool, Json, Server, StreamableHttp, prompt, resource, tool};
 
-use super::{call, client, listed, refused, request};
+use super::{call, client, listed, over, refused, request};
 
 /// Adds two integers.
 ///
@@ -121,7 +121,7 @@ async fn weather() -> Json<Weather> {
 async fn an_output_has_a_schema() {
     let server = Server::new("demo", "1.0.0").tool(weather);
     assert_eq!(listed(server.clone()).await["outputSchema"]["required"], json!(["celsius"]));
-    let result = client(server).await.call_tool("weather", &json!({})).await.expect("an answer").result;
+    let result = client(server).await.call_tool("weather", &json!({})).await.expect("an answer");
     assert_eq!(result.structured_content.expect("it is JSON").as_str(), r#"{"celsius":21.5}"#);
 }
 
@@ -203,12 +203,11 @@ async fn what_a_client_lacks_is_said_before_the_function_runs() {
         refused(&poor, "tools/call", json!({"name": "summary"})).await,
         "-32600: this needs a client with the capability `sampling`, and this one did not declare it"
     );
-    let able = throughline::Client::over(StreamableHttp::new(server))
+    let able = over(StreamableHttp::new(server))
         .capabilities(
             throughline::model::ClientCapabilities::new()
                 .with_sampling(throughline::model::SamplingCapability::default()),
         )
-        .connect()
         .await
         .expect("a session");
     assert_eq!(call(&able, "summary", json!({})).await, "true");

@@ -72,8 +72,9 @@ async fn methods_share_a_value() {
     let notes = Arc::new(Notes::default());
     let server = Arc::clone(&notes).into_server().state("!");
     let client = client(server).await;
-    let about = client.initialized();
-    assert_eq!((&*about.server_info.name, &*about.server_info.version), ("notes", "2.0.0"));
+    let about = client.peer();
+    let info = about.info.as_ref().expect("it says who it is");
+    assert_eq!((&*info.name, &*info.version), ("notes", "2.0.0"));
     assert_eq!(about.instructions.as_deref(), Some("Keeps notes."));
 
     assert_eq!(call(&client, "add", json!({"text": "one"})).await, "1");
@@ -123,6 +124,6 @@ impl<T: ToString + Send + Sync + 'static> Shelf<T> {
 #[tokio::test]
 async fn a_group_may_be_generic() {
     let client = client(Shelf(42).into_server()).await;
-    assert_eq!(&*client.initialized().server_info.name, env!("CARGO_PKG_NAME"));
+    assert_eq!(&*client.peer().info.as_ref().expect("it says who it is").name, env!("CARGO_PKG_NAME"));
     assert_eq!(call(&client, "show", json!({})).await, "42");
 }

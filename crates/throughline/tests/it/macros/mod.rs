@@ -7,10 +7,15 @@ mod group;
 mod misuse;
 
 use serde_json::{Value, json};
-use throughline::{Client, Server, StreamableHttp};
+use throughline::revision::Revision;
+use throughline::{Client, Connect, Server, StreamableHttp};
 
 async fn client(server: Server) -> Client {
-    Client::over(StreamableHttp::new(server)).connect().await.expect("a session")
+    over(StreamableHttp::new(server)).await.expect("a session")
+}
+
+fn over(endpoint: StreamableHttp) -> Connect {
+    Client::over(endpoint).revision(Revision::LATEST_LEGACY)
 }
 
 /// What `tools/list` says of the only tool.
@@ -20,28 +25,27 @@ async fn listed(server: Server) -> Value {
 }
 
 async fn request(client: &Client, method: &str, params: Value) -> Value {
-    client.request(method, &params).await.expect("an answer").parse().expect("JSON")
+    client.request(method.to_owned(), &params).await.expect("an answer")
 }
 
 /// The text of a tool's result, or of its error after `error: `.
 async fn call(client: &Client, tool: &str, arguments: Value) -> String {
-    let result = client.call_tool(tool, &arguments).await.expect("an answer").result;
+    let result = client.call_tool(tool.to_owned(), &arguments).await.expect("an answer");
     let text = result.content.first().and_then(|content| content.as_text()).unwrap_or_default();
     if result.is_error { format!("error: {text}") } else { text.to_owned() }
 }
 
 /// The protocol error of a request that must have one.
 async fn refused(client: &Client, method: &str, params: Value) -> String {
-    let error = client.request(method, &params).await.expect_err("an error");
+    let error = client.request::<Value>(method.to_owned(), &params).await.expect_err("an error");
     let error = error.error().expect("of the server");
     format!("{}: {}", error.code.0, error.message)
 }
 
 /// The error of a tool's call, wherever it is told.
 async fn refused_or_error(client: &Client, tool: &str, arguments: Value) -> String {
-    match client.request("tools/call", &json!({"name": tool, "arguments": arguments})).await {
+    match client.request::<Value>("tools/call", &json!({"name": tool, "arguments": arguments})).await {
         Ok(result) => {
-            let result: Value = result.parse().expect("JSON");
             assert_eq!(result["isError"], true, "{result}");
             result["content"][0]["text"].as_str().expect("a text").to_owned()
         }

@@ -1,5 +1,6 @@
 //! In a session: the library asks where the handler answers that it asks.
 
+use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
@@ -24,7 +25,6 @@ async fn answering(endpoint: &StreamableHttp, answers: &[ElicitResult]) -> (Clie
             async { Ok(answer) }
         })
         .on_roots(|| async { Ok(ListRootsResult::new([])) })
-        .connect()
         .await
         .unwrap();
     (client, asked)
@@ -39,8 +39,8 @@ fn yes() -> ElicitResult {
 }
 
 async fn call(client: &Client, tool: &str) -> (String, bool) {
-    let called = within(client.call_tool(tool, &json!({}))).await.unwrap();
-    (called.result.content[0].as_text().unwrap().to_owned(), called.result.is_error)
+    let result = within(client.call_tool(tool.to_owned(), &json!({})).into_future()).await.unwrap();
+    (result.content[0].as_text().unwrap().to_owned(), result.is_error)
 }
 
 #[tokio::test(start_paused = true)]

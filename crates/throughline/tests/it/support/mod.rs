@@ -8,8 +8,11 @@ pub(crate) mod kit;
 mod ledger;
 mod lines;
 mod modern;
+pub(crate) mod older;
 mod random;
 pub(crate) mod reader;
+#[cfg(feature = "client")]
+mod scripted;
 mod tcp;
 mod wire;
 
@@ -27,7 +30,10 @@ pub(crate) use gate::Gate;
 pub(crate) use ledger::{Ledger, Ran};
 pub(crate) use lines::Lines;
 pub(crate) use modern::{MODERN, about, listen, modern, modern_of};
+pub(crate) use older::Older;
 pub(crate) use random::Random;
+#[cfg(feature = "client")]
+pub(crate) use scripted::{Scripted, Streaming};
 pub(crate) use tcp::{Loopback, Tcp};
 pub(crate) use wire::{Answer, Event, Events, Sending, Wire};
 
@@ -35,9 +41,9 @@ pub(crate) use wire::{Answer, Event, Events, Sending, Wire};
 pub(crate) const REVISIONS: [Revision; 3] =
     [Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
 
-/// A client whose every message is checked.
+/// A client with a session, whose every message is checked.
 pub(crate) fn client(endpoint: &StreamableHttp) -> Connect {
-    Client::over(Checked::new(endpoint.clone()))
+    Client::over(Checked::new(endpoint.clone())).revision(Revision::LATEST_LEGACY)
 }
 
 /// Awaits something that must happen: on a paused clock, waiting for ever becomes a failure at once.

@@ -9,25 +9,48 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
+use throughline::StreamableHttp;
 use throughline::revision::Revision;
-use throughline::{ResponseBody, StreamableHttp};
 use throughline_proto::sse::Decoder;
 use tower_service::Service;
 
 use super::checked::CheckedBody;
-use super::{Checked, call, initialize, within};
+use super::{Checked, Tcp, call, initialize, within};
 
 /// A client without any wits: what the test says is what is sent.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    service: Checked<StreamableHttp>,
+    way: Way,
     headers: HeaderMap,
+}
+
+/// The way to the server.
+#[derive(Clone)]
+enum Way {
+    Memory(Checked<StreamableHttp>),
+    Socket(Checked<Tcp>),
+}
+
+impl Way {
+    /// Sends a request; the error says how its connection was lost.
+    async fn send(self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+        match self {
+            Way::Memory(mut service) => service.call(request).await.map(Answer::new),
+            Way::Socket(mut service) => service.call(request).await.map(Answer::new),
+        }
+        .map_err(|error| error.to_string())
+    }
 }
 
 impl Wire {
     /// Without a session.
     pub(crate) fn new(endpoint: &StreamableHttp) -> Self {
-        Self { service: Checked::new(endpoint.clone()), headers: HeaderMap::new() }
+        Self { way: Way::Memory(Checked::new(endpoint.clone())), headers: HeaderMap::new() }
+    }
+
+    /// Over real sockets, without a session.
+    pub(crate) fn over(socket: Tcp) -> Self {
+        Self { way: Way::Socket(Checked::new(socket)), headers: HeaderMap::new() }
     }
 
     /// With a session that is ready.
@@ -41,13 +64,18 @@ impl Wire {
         revision: Revision,
         capabilities: Value,
     ) -> Self {
-        let mut wire = Self::new(endpoint);
-        let answer = wire.post(initialize(revision, &capabilities)).send().await;
-        wire.adopt(&answer, revision);
+        Self::new(endpoint).opened(revision, capabilities).await
+    }
+
+    /// The same with a session that is ready, of a client with these capabilities.
+    pub(crate) async fn opened(mut self, revision: Revision, capabilities: Value) -> Self {
+        let answer = self.post(initialize(revision, &capabilities)).send().await;
+        self.adopt(&answer, revision);
+        drop(answer.text().await);
         let ready =
-            wire.post(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).send().await;
+            self.post(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).send().await;
         assert_eq!(ready.status(), 202);
-        wire
+        self
     }
 
     /// Goes on in the session that this answer to `initialize` opened.
@@ -62,7 +90,8 @@ impl Wire {
 
     /// Goes on in the same session, with another process.
     pub(crate) fn moved_to(&self, endpoint: &StreamableHttp) -> Self {
-        Self { service: self.service.moved_to(endpoint.clone()), headers: self.headers.clone() }
+        let Way::Memory(service) = &self.way else { panic!("processes here are in memory") };
+        Self { way: Way::Memory(service.moved_to(endpoint.clone())), headers: self.headers.clone() }
     }
 
     /// The same with one more header.
@@ -106,7 +135,7 @@ impl Wire {
         *request.method_mut() = method;
         *request.uri_mut() = "http://localhost/mcp".parse().expect("an address");
         request.headers_mut().extend(self.headers.clone());
-        Sending { service: self.service.clone(), request }
+        Sending { way: self.way.clone(), request }
     }
 
     /// Calls a tool, and gives the events of its stream.
@@ -117,7 +146,7 @@ impl Wire {
 
 /// A request about to be sent.
 pub(crate) struct Sending {
-    service: Checked<StreamableHttp>,
+    way: Way,
     request: Request<Full<Bytes>>,
 }
 
@@ -145,11 +174,12 @@ impl Sending {
 
     /// Sends it and waits for the head of the response.
     pub(crate) fn send(self) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
-        let Self { mut service, request } = self;
-        Box::pin(async move {
-            let response = within(service.call(request)).await.expect("the server answers");
-            Answer::new(response)
-        })
+        Box::pin(async move { within(self.try_send()).await.expect("the server answers") })
+    }
+
+    /// The same where the connection may be lost.
+    pub(crate) async fn try_send(self) -> Result<Answer, String> {
+        self.way.send(self.request).await
     }
 
     /// Sends it in a task of its own: for a response whose head takes its time.
@@ -168,9 +198,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn new(response: Response<CheckedBody<ResponseBody>>) -> Self {
+    fn new<B>(response: Response<CheckedBody<B>>) -> Self
+    where
+        CheckedBody<B>: http_body::Body<Data = Bytes, Error: Debug + Send> + Send + 'static,
+    {
         let (parts, body) = response.into_parts();
-        let body = body.map_err(|never| Box::new(never) as Box<dyn Debug + Send>);
+        let body = body.map_err(|error| Box::new(error) as Box<dyn Debug + Send>);
         Self { status: parts.status, headers: parts.headers, body: Box::pin(body) }
     }
 
@@ -237,6 +270,11 @@ impl Event {
 impl Events {
     /// The next event; `None` at the end of the response.
     pub(crate) async fn next(&mut self) -> Option<Event> {
+        within(self.try_next()).await.expect("a connection that holds")
+    }
+
+    /// The same where the connection may be lost.
+    pub(crate) async fn try_next(&mut self) -> Result<Option<Event>, String> {
         loop {
             if let Some(event) = self.decoder.next_event() {
                 let event = event.expect("an event of bounded size");
@@ -244,10 +282,11 @@ impl Events {
                     "" => Value::Null,
                     data => serde_json::from_str(data).expect("JSON"),
                 };
-                return Some(Event { id: event.id, retry: event.retry, message });
+                return Ok(Some(Event { id: event.id, retry: event.retry, message }));
             }
-            let chunk = self.chunk().await?;
-            self.decoder.push(&chunk);
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            let frame = frame.map_err(|error| format!("{error:?}"))?;
+            self.decoder.push(&frame.into_data().expect("no trailers"));
         }
     }
 

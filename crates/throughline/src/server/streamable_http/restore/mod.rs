@@ -101,12 +101,12 @@ impl From<AppendError> for Stuck {
 }
 
 impl Endpoint {
-    pub(super) fn is_ready(&self) -> bool {
+    pub(in crate::server) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
 
     /// What comes before the first request.
-    pub(super) async fn get_ready(&self) {
+    pub(in crate::server) async fn get_ready(&self) {
         self.keep_house();
         // It is logged where it happens, and requests that need a session are refused.
         let _ = self.restore().await;

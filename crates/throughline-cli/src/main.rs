@@ -1,8 +1,11 @@
 //! The binary `throughline`.
 
+mod client;
+mod connect;
 mod demo;
 mod flags;
 mod serve;
+mod signals;
 mod terminal;
 
 use std::process::ExitCode;
@@ -16,12 +19,16 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Parsed::Serve(settings)) => serve::run(*settings),
+        Ok(Parsed::Connect(target)) => connect::run(*target),
+        Ok(Parsed::Request(request)) => client::run(*request),
         Err(stop) => Err(stop),
     };
     match stop {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => {
-            terminal::complain(&stop.sentence);
+            if !stop.sentence.is_empty() {
+                terminal::complain(&stop.sentence);
+            }
             ExitCode::from(stop.code)
         }
     }
@@ -30,9 +37,9 @@ fn main() -> ExitCode {
 /// Why the program cannot go on.
 #[derive(Debug)]
 struct Stop {
-    /// What to do about it.
+    /// What to do about it; empty when that was said.
     sentence: String,
-    /// The exit code: 2 when another command line would help, 1 otherwise.
+    /// The exit code: 2 when another command line would help, 1 otherwise, or as the help of the command says.
     code: u8,
 }
 

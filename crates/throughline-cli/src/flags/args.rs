@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use super::client::{CallArgs, CompletionsArgs, EXIT_CODES, ListArgs, PingArgs, PromptArgs, ReadArgs};
 use super::duration;
 
-/// Serves the Model Context Protocol (MCP) over Streamable HTTP.
+/// Serves the Model Context Protocol (MCP) over Streamable HTTP, and speaks with servers of it.
 #[derive(Debug, Parser)]
 #[command(name = "throughline", version)]
 pub(super) struct Args {
@@ -23,6 +24,119 @@ pub(super) enum Command {
     /// Each option can also be given as the environment variable named with it; the command line wins. Lists are
     /// separated by commas there.
     Serve(ServeArgs),
+    /// Bridge a client that only speaks stdio to a server elsewhere.
+    ///
+    /// It is a server over standard input and output, for clients that start their servers as programs: what they say
+    /// travels to the server at URL, over whichever transport and revision that speaks, and back. A lost connection is
+    /// resumed where the server can.
+    Connect(ConnectArgs),
+    /// Call a tool.
+    ///
+    /// Its result goes to standard output, everything else to standard error: progress (on a terminal), the server's log, and
+    /// what the server asks. A form is asked field by field: Enter takes the value in brackets, or leaves out what is
+    /// optional; on a field that must be filled in it declines the form. Ctrl-D closes the question without an answer, Ctrl-C
+    /// cancels the call. A page is shown and never opened. Without a terminal the server is declined, but for what --answer
+    /// answers.
+    #[command(
+        override_usage = "throughline call [OPTIONS] <URL> <TOOL> [KEY=VALUE]...\n       throughline call [OPTIONS] <TOOL> [KEY=VALUE]... -- <CMD>...",
+        after_help = EXIT_CODES
+    )]
+    Call(CallArgs),
+    /// List what a server has: tools with their arguments, resources, resource templates and prompts.
+    #[command(
+        override_usage = "throughline list [OPTIONS] <URL> [LIST]...\n       throughline list [OPTIONS] [LIST]... -- <CMD>...",
+        after_help = EXIT_CODES
+    )]
+    List(ListArgs),
+    /// Read a resource.
+    #[command(
+        override_usage = "throughline read [OPTIONS] <URL> <URI>\n       throughline read [OPTIONS] <URI> -- <CMD>...",
+        after_help = EXIT_CODES
+    )]
+    Read(ReadArgs),
+    /// Get a prompt.
+    #[command(
+        override_usage = "throughline prompt [OPTIONS] <URL> <NAME> [KEY=VALUE]...\n       throughline prompt [OPTIONS] <NAME> [KEY=VALUE]... -- <CMD>...",
+        after_help = EXIT_CODES
+    )]
+    Prompt(PromptArgs),
+    /// Find out what a server speaks: transport, revision, what it can and cannot do, and how long each step took.
+    #[command(
+        override_usage = "throughline ping [OPTIONS] <URL>\n       throughline ping [OPTIONS] -- <CMD>...",
+        after_help = EXIT_CODES
+    )]
+    Ping(PingArgs),
+    /// Print the completions of a shell, to be read by it at its start.
+    ///
+    /// For bash: throughline completions bash > ~/.local/share/bash-completion/completions/throughline
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ConnectArgs {
+    /// Address of the server, such as https://mcp.example.com/mcp.
+    #[arg(value_name = "URL")]
+    pub(super) url: String,
+
+    #[command(flatten)]
+    pub(super) way: WayArgs,
+}
+
+/// How a server is reached.
+#[derive(Debug, ClapArgs)]
+pub(super) struct WayArgs {
+    /// Send this header with every HTTP request, such as 'Authorization: Bearer ..'; may be repeated. @FILE takes one from
+    /// each line of a file, which keeps secrets off the command line.
+    #[arg(long, value_name = "NAME: VALUE", env = "THROUGHLINE_HEADER", hide_env_values = true)]
+    pub(super) header: Vec<Secret>,
+
+    /// Which HTTP transport to use.
+    #[arg(
+        long,
+        value_name = "TRANSPORT",
+        env = "THROUGHLINE_TRANSPORT",
+        hide_env_values = true,
+        default_value = "auto"
+    )]
+    pub(super) transport: Transport,
+
+    /// Speak this protocol revision, such as 2025-11-25, or fail [default: the newest that the server speaks].
+    #[arg(long, value_name = "DATE")]
+    pub(super) revision: Option<String>,
+
+    /// Trust the certificates in this PEM file too; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(super) root_cert: Vec<PathBuf>,
+
+    /// What is logged to standard error: a level, or a filter such as warn,throughline=debug.
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "THROUGHLINE_LOG",
+        hide_env_values = true,
+        default_value = "warn"
+    )]
+    pub(super) log: String,
+
+    /// How it is logged.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "THROUGHLINE_LOG_FORMAT",
+        hide_env_values = true,
+        default_value = "human"
+    )]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Transport {
+    /// Whichever the server speaks.
+    Auto,
+    /// Streamable HTTP.
+    Streamable,
+    /// HTTP+SSE, of revision 2024-11-05.
+    Sse,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -45,6 +159,30 @@ pub(super) struct ServeArgs {
     /// Path of the MCP endpoint.
     #[arg(long, env = "THROUGHLINE_PATH", hide_env_values = true, default_value = "/mcp")]
     pub(super) path: String,
+
+    /// Serve the older HTTP+SSE transport too, for clients of revision 2024-11-05 and those that fall back to it.
+    #[arg(long, env = "THROUGHLINE_SSE", hide_env_values = true, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub(super) sse: bool,
+
+    /// Path where clients of HTTP+SSE open their stream.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "THROUGHLINE_SSE_PATH",
+        hide_env_values = true,
+        default_value = "/sse"
+    )]
+    pub(super) sse_path: String,
+
+    /// Path where they post their messages; it may be the same.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "THROUGHLINE_SSE_MESSAGE_PATH",
+        hide_env_values = true,
+        default_value = "/messages"
+    )]
+    pub(super) sse_message_path: String,
 
     /// Which clients are served.
     #[arg(

@@ -23,6 +23,8 @@ pub(crate) struct Serve {
     pub(crate) listen: String,
     /// Where the endpoint is: begins with `/`, no query.
     pub(crate) path: String,
+    /// Where HTTP+SSE is served, if it is.
+    pub(crate) sse: Option<SsePaths>,
     pub(crate) era: Era,
     pub(crate) mode: ResponseMode,
     pub(crate) stateless: bool,
@@ -40,6 +42,13 @@ pub(crate) struct Serve {
     pub(crate) shutdown_grace: Duration,
     pub(crate) log: EnvFilter,
     pub(crate) log_format: LogFormat,
+}
+
+/// The paths of HTTP+SSE, like that of the endpoint.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct SsePaths {
+    pub(crate) stream: String,
+    pub(crate) message: String,
 }
 
 /// Which hosts are answered to beside those of this machine.
@@ -75,10 +84,28 @@ impl Serve {
                 return Err(wrong("--data", &data.to_string_lossy(), &why));
             }
         }
+        let path = check_path("--path", "/mcp", args.path)?;
+        let sse = match args.sse {
+            true => {
+                let without_streams = [
+                    (args.stdio, "--stdio serves no HTTP"),
+                    (args.stateless, "--stateless keeps no sessions"),
+                    (matches!(args.era, args::Era::Modern), "--era modern has no sessions"),
+                ];
+                if let Some((_, why)) = without_streams.into_iter().find(|(given, _)| *given) {
+                    return Err(Stop::usage(format!(
+                        "error: --sse: HTTP+SSE is sessions over HTTP, and {why}; leave one of the two out."
+                    )));
+                }
+                Some(check_sse(&path, args.sse_path, args.sse_message_path)?)
+            }
+            false => None,
+        };
         Ok(Self {
             stdio: args.stdio,
             listen: check_listen(args.listen)?,
-            path: check_path(args.path)?,
+            path,
+            sse,
             era: match args.era {
                 args::Era::Hybrid => Era::Hybrid,
                 args::Era::Modern => Era::Modern,
@@ -169,16 +196,30 @@ fn check_listen(listen: String) -> Result<String, Stop> {
 }
 
 /// A path that a request's can be equal to.
-fn check_path(path: String) -> Result<String, Stop> {
+fn check_path(flag: &str, example: &str, path: String) -> Result<String, Stop> {
     let fits =
         path.starts_with('/') && path.parse::<PathAndQuery>().is_ok_and(|parsed| parsed.path() == path);
     if !fits {
-        return Err(wrong("--path", &path, "is no path; give one that begins with a slash, such as /mcp"));
+        let why = format!("is no path; give one that begins with a slash, such as {example}");
+        return Err(wrong(flag, &path, &why));
     }
     if crate::serve::HEALTH_PATHS.contains(&path.as_str()) {
-        return Err(wrong("--path", &path, "is where the server says how it is; give another, such as /mcp"));
+        let why = format!("is where the server says how it is; give another, such as {example}");
+        return Err(wrong(flag, &path, &why));
     }
     Ok(path)
+}
+
+/// The two paths of HTTP+SSE beside that of the endpoint.
+fn check_sse(endpoint: &str, stream: String, message: String) -> Result<SsePaths, Stop> {
+    let stream = check_path("--sse-path", "/sse", stream)?;
+    let message = check_path("--sse-message-path", "/messages", message)?;
+    for (flag, path) in [("--sse-path", &stream), ("--sse-message-path", &message)] {
+        if path == endpoint {
+            return Err(wrong(flag, path, "is the path of the MCP endpoint (--path); give another"));
+        }
+    }
+    Ok(SsePaths { stream, message })
 }
 
 fn wrong(flag: &str, value: &str, why: &str) -> Stop {

@@ -5,7 +5,7 @@ fn serve(line: &[&str]) -> Result<Serve, String> {
     let line = ["throughline", "serve"].iter().chain(line).map(OsString::from);
     match parse(line) {
         Ok(Parsed::Serve(settings)) => Ok(*settings),
-        Ok(Parsed::Print(text)) => panic!("printed {text}"),
+        Ok(other) => panic!("read as {other:?}"),
         Err(stop) => {
             assert_eq!(stop.code, 2);
             Err(stop.sentence)

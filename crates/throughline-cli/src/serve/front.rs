@@ -1,4 +1,4 @@
-//! What is served: the endpoint at its path, how the server is beside it, and nothing elsewhere.
+//! What is served: the endpoint at its path, HTTP+SSE at its own, how the server is beside it, and nothing elsewhere.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,7 +11,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
-use throughline::{ResponseBody, StreamableHttp};
+use throughline::{HttpSse, ResponseBody, StreamableHttp};
 use tower_service::Service;
 
 /// Where the server says how it is.
@@ -29,19 +29,23 @@ const METRICS: &str = "/metrics";
 pub(super) struct Front {
     endpoint: StreamableHttp,
     path: Arc<str>,
+    sse: Option<HttpSse>,
 }
 
 type Reply = Response<Either<ResponseBody, Full<Bytes>>>;
 
 impl Front {
-    pub(super) fn new(endpoint: StreamableHttp, path: String) -> Self {
-        Self { endpoint, path: path.into() }
+    pub(super) fn new(endpoint: StreamableHttp, path: String, sse: Option<HttpSse>) -> Self {
+        Self { endpoint, path: path.into(), sse }
     }
 
     async fn answer<B: Body<Data: Send> + Send>(self, request: Request<B>) -> Reply {
         let path = request.uri().path();
         if path == &*self.path {
             return self.endpoint.handle(request).await.map(Either::Left);
+        }
+        if let Some(sse) = self.sse.as_ref().filter(|sse| sse.serves(path)) {
+            return sse.handle(request).await.map(Either::Left);
         }
         if HEALTH_PATHS.contains(&path) && !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut reply =

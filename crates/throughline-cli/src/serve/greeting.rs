@@ -2,21 +2,24 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::flags::Hosts;
+use crate::flags::{Hosts, SsePaths};
 
 /// The address, and a client configuration to paste. `restored` is a line about what is kept, or nothing.
-pub(super) fn text(address: SocketAddr, path: &str, restored: &str) -> String {
+pub(super) fn text(address: SocketAddr, path: &str, sse: Option<&SsePaths>, restored: &str) -> String {
     let base = format!("http://{}", reachable(address));
     let url = format!("{base}{path}");
     let configuration =
         serde_json::json!({ "mcpServers": { "throughline": { "type": "http", "url": url } } });
     let version = env!("CARGO_PKG_VERSION");
+    let sse =
+        sse.map_or_else(String::new, |paths| format!("For clients of HTTP+SSE: {base}{}\n", paths.stream));
     format!(
         "throughline {version} serves its demo at {url}\n\
          \n\
          Client configuration (mcp.json):\n\
          {configuration:#}\n\
          \n\
+         {sse}\
          Health: {base}/healthz and {base}/readyz\n\
          Metrics: {base}/metrics\n\
          {restored}\
@@ -55,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_greeting_is_ready_to_paste() {
-        insta::assert_snapshot!(text(at("127.0.0.1:8808"), "/mcp", "").replace(env!("CARGO_PKG_VERSION"), "VERSION"), @r#"
+        insta::assert_snapshot!(text(at("127.0.0.1:8808"), "/mcp", None, "").replace(env!("CARGO_PKG_VERSION"), "VERSION"), @r#"
         throughline VERSION serves its demo at http://127.0.0.1:8808/mcp
 
         Client configuration (mcp.json):
@@ -75,10 +78,17 @@ mod tests {
     }
 
     #[test]
+    fn the_greeting_says_where_older_clients_go() {
+        let paths = SsePaths { stream: "/older".into(), message: "/post".into() };
+        let text = text(at("0.0.0.0:80"), "/mcp", Some(&paths), "");
+        assert!(text.contains("}\n\nFor clients of HTTP+SSE: http://127.0.0.1:80/older\nHealth: "), "{text}");
+    }
+
+    #[test]
     fn any_address_is_shown_as_one_to_connect_to() {
-        assert!(text(at("0.0.0.0:80"), "/", "").contains("demo at http://127.0.0.1:80/\n"));
-        assert!(text(at("[::]:80"), "/", "").contains("demo at http://[::1]:80/\n"));
-        assert!(text(at("192.0.2.7:80"), "/", "").contains("demo at http://192.0.2.7:80/\n"));
+        assert!(text(at("0.0.0.0:80"), "/", None, "").contains("demo at http://127.0.0.1:80/\n"));
+        assert!(text(at("[::]:80"), "/", None, "").contains("demo at http://[::1]:80/\n"));
+        assert!(text(at("192.0.2.7:80"), "/", None, "").contains("demo at http://192.0.2.7:80/\n"));
     }
 
     #[test]

@@ -3,19 +3,20 @@
 mod data;
 mod front;
 mod greeting;
-mod signals;
 mod stdio;
 
 use std::io;
 
-use throughline::{AfterRestart, Closed, Era, Interrupted, SessionHandle, StreamableHttp, serve};
+use throughline::{
+    AfterRestart, Closed, Era, HttpSse, Interrupted, InvalidPath, SessionHandle, StreamableHttp, serve,
+};
 use throughline_redb::RedbStore;
 use tokio::net::TcpListener;
 
-use crate::flags::{Hosts, Serve};
+use crate::flags::{Hosts, Serve, SsePaths};
+use crate::signals::Signals;
 use crate::{Stop, demo, terminal};
 use front::Front;
-use signals::Signals;
 
 pub(crate) use front::HEALTH_PATHS;
 
@@ -33,6 +34,7 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
     let demo = demo::server().page_size(settings.page_size);
     let store = settings.data.as_deref().map(data::open).transpose()?;
     let endpoint = endpoint(demo.clone(), &settings, store.clone())?;
+    let sse = settings.sse.as_ref().map(|paths| http_sse(&endpoint, paths)).transpose()?;
     let listener =
         TcpListener::bind(&settings.listen).await.map_err(|error| unusable(&settings.listen, &error))?;
     let address = listener.local_addr().map_err(|error| unusable(&settings.listen, &error))?;
@@ -46,7 +48,7 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
         Some(directory) => data::restore(&endpoint, directory).await?,
         None => String::new(),
     };
-    terminal::print(&greeting::text(address, &settings.path, &restored));
+    terminal::print(&greeting::text(address, &settings.path, settings.sse.as_ref(), &restored));
     for limitation in endpoint.limitations() {
         tracing::warn!("{limitation}");
     }
@@ -60,7 +62,7 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
     if !(settings.stateless && settings.era == Era::Legacy) {
         tokio::spawn(demo::announce_metrics(demo));
     }
-    let front = Front::new(endpoint.clone(), settings.path);
+    let front = Front::new(endpoint.clone(), settings.path, sse);
     serve(listener, front)
         .shutdown_on(signals.stop())
         .draining(endpoint, grace)
@@ -120,6 +122,13 @@ fn endpoint(
     Ok(builder.build())
 }
 
+/// HTTP+SSE beside the endpoint, at these paths.
+fn http_sse(endpoint: &StreamableHttp, paths: &SsePaths) -> Result<HttpSse, Stop> {
+    let at = |flag: &'static str| move |error: InvalidPath| Stop::usage(format!("error: {flag}: {error}"));
+    let sse = endpoint.http_sse().sse_path(&paths.stream).map_err(at("--sse-path"))?;
+    sse.message_path(&paths.message).map_err(at("--sse-message-path"))
+}
+
 // The id of a session is a secret, and a client's name is its own words: neither is logged.
 
 fn opened(session: &SessionHandle) {
@@ -131,6 +140,7 @@ fn closed(_: &SessionHandle, why: Closed) {
         Closed::ByClient => "its client ended it",
         Closed::Idle => "nothing happened in it",
         Closed::Evicted => "it was never used and made room for another",
+        Closed::Unread => "its client read nothing of its stream",
         Closed::Shutdown => "the server stops",
         other => return tracing::info!("a session was closed: {other:?}"),
     };

@@ -1,11 +1,16 @@
 //! The binary, from outside: each test starts it, speaks to it over HTTP or stdio, and waits for what should happen.
 
+mod client;
+mod connect;
 #[cfg(unix)]
 mod crash;
 mod demo;
 mod hostile;
 mod http;
+mod http_sse;
+mod older;
 mod process;
+mod reach;
 mod restart;
 mod rounds;
 mod serve;

@@ -7,6 +7,9 @@ async fn help_names_every_option_and_its_variable() {
     let (code, help, error) = run(binary(&["serve", "--help"])).await;
     assert_eq!((code, error.as_str()), (0, ""));
     insta::assert_snapshot!("serve-help", help);
+    let (code, help, error) = run(binary(&["connect", "--help"])).await;
+    assert_eq!((code, error.as_str()), (0, ""));
+    insta::assert_snapshot!("connect-help", help);
     let (code, short, _) = run(binary(&["--help"])).await;
     assert_eq!(code, 0);
     insta::assert_snapshot!("help", short);
@@ -36,7 +39,31 @@ async fn a_wrong_line_ends_with_2_and_says_why() {
         (&["serve", "--data", "d", "--stdio"], "--stdio has none; leave one of the two out"),
         (&["serve", "--stateless", "--data", "d"], "--stateless has none; leave one of the two out"),
         (&["serve", "--era", "modern", "--data", "d"], "--era modern has none; leave one of the two out"),
+        (&["serve", "--sse", "--stdio"], "--stdio serves no HTTP; leave one of the two out"),
+        (&["serve", "--stateless", "--sse"], "--stateless keeps no sessions; leave one of the two out"),
+        (&["serve", "--sse", "--era", "modern"], "--era modern has no sessions; leave one of the two out"),
+        (
+            &["serve", "--sse", "--sse-path", "/mcp"],
+            "error: --sse-path: \"/mcp\" is the path of the MCP endpoint",
+        ),
+        (
+            &["serve", "--sse", "--path", "/m", "--sse-message-path", "/m"],
+            "error: --sse-message-path: \"/m\" is",
+        ),
+        (
+            &["serve", "--sse", "--sse-path", "sse"],
+            "is no path; give one that begins with a slash, such as /sse",
+        ),
+        (&["serve", "--sse", "--sse-path", "//a"], "error: --sse-path: \"//a\" is not a path."),
+        (&["serve", "--sse", "--sse-message-path", "/readyz"], "is where the server says how it is"),
         (&["serve", "--data", "/dev/null/d"], "error: --data: the directory /dev/null/d cannot be made"),
+        (&["connect"], "<URL>"),
+        (&["connect", "http://a", "--header", "secret value"], "what was given has no colon; give a name"),
+        (
+            &["connect", "http://a", "--revision", "2020-01-01"],
+            "error: --revision: `2020-01-01` is not known here",
+        ),
+        (&["connect", "http://a", "--root-cert", "/nowhere"], "error: --root-cert: /nowhere cannot be read"),
         (&["serv"], "unrecognized subcommand 'serv'"),
         (&[], "Usage: throughline <COMMAND>"),
     ] {

@@ -13,6 +13,7 @@ mod connections;
 mod cursors;
 mod heads;
 mod http2;
+mod http_sse;
 mod modern;
 mod raw;
 mod sessions;

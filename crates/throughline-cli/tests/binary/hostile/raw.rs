@@ -175,11 +175,24 @@ pub(super) fn post_with(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
 
 /// The head of a request with what every client sends and further headers.
 pub(super) fn head(method: &str, headers: &[(&str, &str)]) -> String {
+    head_at(method, "/mcp", headers)
+}
+
+/// The same for another path.
+pub(super) fn head_at(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
     let mut head = format!(
-        "{method} /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\n"
     );
     for (name, value) in headers {
         write!(head, "{name}: {value}\r\n").expect("a string takes all");
     }
     head + "\r\n"
+}
+
+/// A POST of this message to another path.
+pub(super) fn post_at(path: &str, message: &str) -> Vec<u8> {
+    let length = message.len().to_string();
+    let mut request = head_at("POST", path, &[("content-length", &length)]).into_bytes();
+    request.extend(message.as_bytes());
+    request
 }

@@ -1,12 +1,12 @@
-//! SIGINT and SIGTERM: the first stops the server in good order, the second at once.
+//! SIGINT and SIGTERM: the first stops the program in good order, the second at once.
 
 use std::io;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that stop a server, listened for from now on.
-pub(super) struct Signals {
+/// The signals that stop the program, listened for from now on.
+pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: Signal,
     #[cfg(unix)]
@@ -17,23 +17,29 @@ pub(super) struct Signals {
 
 impl Signals {
     #[cfg(unix)]
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     #[cfg(windows)]
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
     }
 
     /// Ends with the first signal. A second one ends the process.
-    pub(super) async fn stop(mut self) {
-        self.next().await;
+    pub(crate) async fn stop(self) {
+        self.first().await;
         tracing::info!("stopping: running calls may finish; a second signal stops at once");
+    }
+
+    /// Ends with the first signal: the exit code of a process that it ended. A second one ends the process.
+    pub(crate) async fn first(mut self) -> i32 {
+        let first = self.next().await;
         tokio::spawn(async move {
             let code = self.next().await;
             std::process::exit(code);
         });
+        first
     }
 
     /// The next signal, as the exit code that a process has which it ends.

@@ -2,19 +2,21 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks on its streams")]
 
 mod browser;
+mod checks;
 mod clients;
 mod conformance;
 mod fuzz;
 mod layout;
 mod node;
+mod peers;
 mod purity;
 mod python;
-mod scenario;
 mod schemas;
 mod server;
 mod sh;
 mod test;
 
+use conformance::Side;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,16 +28,22 @@ usage: cargo xtask <task> [options]
 tasks:
   test [--fast]              everything that continuous integration checks, in order; the first
                              failure stops. --fast leaves out the conformance suite, the
-                             clients and the browser
-  conformance [--only NAME] [--url URL]
-                             the official conformance suite against our conformance-server.
+                             clients, the peers and the browser
+  conformance [--server|--client] [--only NAME] [--url URL]
+                             the official conformance suite against our conformance-server and with our
+                             conformance-client.
+                             --server, --client: the scenarios of this side alone
                              --only: the scenario of this name, or those whose name holds it
                              --url: a server that already runs, e.g. http://127.0.0.1:8001/mcp
-  clients [--only NAME] [--mode legacy|auto|modern] [--transport http|stdio]
+  clients [--only NAME] [--mode legacy|auto|modern] [--transport http|stdio|sse|connect]
                              public clients of others (two lines of the TypeScript SDK, the Python
                              SDK, the Inspector) in each of their modes against the demo of the
                              binary `throughline`, all at the same moment.
                              --only: the client of this name
+  peers [--only NAME] [--mode auto|legacy|modern] [--transport http|stateless|sse|stdio]
+                             our peer-client against servers of others (npm server-everything, two lines
+                             of the TypeScript SDK, the Python SDK) over each transport and in each mode.
+                             --only: the server of this name
   browser                    the example `dashboard` in a headless Chromium: a page of another
                              origin sees a metric change
   bench [ARGS]               the load lab, in release mode; ARGS are its own (try --help), e.g. `bench gates`,
@@ -47,8 +55,8 @@ tasks:
                              levels off; ARGS are its own (try --help), e.g. `soak --minutes 30`
   help                       this text
 
-It installs the npm packages and the Python packages that conformance/ and conformance/clients/ pin by itself and says
-what else is missing.
+It installs the npm packages and the Python packages that conformance/ and the folders below it pin by itself and says what
+else is missing.
 ";
 
 /// A task and its options.
@@ -58,6 +66,7 @@ enum Task {
     Test { fast: bool },
     Conformance(conformance::Options),
     Clients(clients::Options),
+    Peers(peers::Options),
     Browser,
     Bench(Vec<String>),
     Fuzz(fuzz::Options),
@@ -71,12 +80,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
         "help" | "--help" | "-h" => return Ok(Task::Help),
         "bench" => return Ok(Task::Bench(args.collect())),
         "soak" => return Ok(Task::Soak(args.collect())),
-        "test" | "conformance" | "clients" | "browser" | "fuzz" => {}
+        "test" | "conformance" | "clients" | "peers" | "browser" | "fuzz" => {}
         other => return Err(format!("there is no task `{other}`: see `cargo xtask --help`")),
     }
     let mut fast = false;
     let mut options = conformance::Options::default();
     let mut clients = clients::Options::default();
+    let mut peers = peers::Options::default();
     let mut fuzz = fuzz::Options::default();
     while let Some(arg) = args.next() {
         let (name, attached) = match arg.split_once('=') {
@@ -90,11 +100,20 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
         match (task.as_str(), name) {
             (_, "--help" | "-h") => return Ok(Task::Help),
             ("test", "--fast") if attached.is_none() => fast = true,
+            ("conformance", "--server" | "--client") if attached.is_none() => {
+                let side = if name == "--server" { Side::Server } else { Side::Client };
+                if options.side.replace(side).is_some_and(|other| other != side) {
+                    return Err("`--server` and `--client` are both run when neither is named".into());
+                }
+            }
             ("conformance", "--only") => options.only = Some(value()?),
             ("conformance", "--url") => options.url = Some(value()?),
             ("clients", "--only") => clients.only = Some(value()?),
             ("clients", "--mode") => clients.mode = Some(value()?.parse()?),
             ("clients", "--transport") => clients.transport = Some(value()?.parse()?),
+            ("peers", "--only") => peers.only = Some(value()?),
+            ("peers", "--mode") => peers.mode = Some(value()?.parse()?),
+            ("peers", "--transport") => peers.transport = Some(value()?.parse()?),
             ("fuzz", "--keep") if attached.is_none() => fuzz.keep = true,
             ("fuzz", "--seconds") => {
                 fuzz.seconds = value()?.parse().map_err(|_| "`--seconds` needs a whole number of seconds")?;
@@ -108,6 +127,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Task, String> {
     Ok(match task.as_str() {
         "test" => Task::Test { fast },
         "clients" => Task::Clients(clients),
+        "peers" => Task::Peers(peers),
         "browser" => Task::Browser,
         "fuzz" => Task::Fuzz(fuzz),
         _ => Task::Conformance(options),
@@ -126,6 +146,7 @@ fn main() -> ExitCode {
             Task::Test { fast } => test::run(&root, fast),
             Task::Conformance(options) => conformance::run(&root, &options),
             Task::Clients(options) => clients::run(&root, &options),
+            Task::Peers(options) => peers::run(&root, &options),
             Task::Browser => browser::run(&root),
             Task::Fuzz(options) => fuzz::run(&root, &options),
             Task::Soak(args) => soak(&root, &args),
@@ -169,8 +190,11 @@ mod tests {
         assert_eq!(parsed(""), Ok(Task::Help));
         assert_eq!(parsed("test -h"), Ok(Task::Help));
         assert_eq!(parsed("test --fast"), Ok(Task::Test { fast: true }));
-        let both = conformance::Options { only: Some("ping".into()), url: Some("http://[::1]/?a=b".into()) };
+        let url = Some("http://[::1]/?a=b".into());
+        let both = conformance::Options { side: None, only: Some("ping".into()), url };
         assert_eq!(parsed("conformance --only ping --url=http://[::1]/?a=b"), Ok(Task::Conformance(both)));
+        let client = conformance::Options { side: Some(Side::Client), only: None, url: None };
+        assert_eq!(parsed("conformance --client"), Ok(Task::Conformance(client)));
         let clients = clients::Options {
             only: Some("python".into()),
             mode: Some(clients::Mode::Auto),
@@ -178,6 +202,12 @@ mod tests {
         };
         let line = "clients --only python --mode auto --transport stdio";
         assert_eq!(parsed(line), Ok(Task::Clients(clients)));
+        let peers = peers::Options {
+            only: Some("python".into()),
+            mode: Some(clients::Mode::Modern),
+            transport: Some(peers::Transport::Stateless),
+        };
+        assert_eq!(parsed("peers --only python --mode modern --transport stateless"), Ok(Task::Peers(peers)));
         assert_eq!(parsed("browser"), Ok(Task::Browser));
         assert_eq!(parsed("fuzz"), Ok(Task::Fuzz(fuzz::Options::default())));
         let one = fuzz::Options { seconds: 60, target: Some("sse".into()), keep: true, seed: None };
@@ -194,8 +224,11 @@ mod tests {
         assert!(parsed("test --fats").unwrap_err().contains("`--fats`"));
         assert!(parsed("test --fast=1").unwrap_err().contains("`--fast=1`"));
         assert!(parsed("clients --mode new").unwrap_err().contains("`new`"));
-        assert!(parsed("clients --transport sse").unwrap_err().contains("`sse`"));
+        assert!(parsed("clients --transport ws").unwrap_err().contains("`ws`"));
         assert!(parsed("clients --url x").unwrap_err().contains("`--url`"));
+        assert!(parsed("peers --transport http2").unwrap_err().contains("`http2`"));
+        assert!(parsed("conformance --server --client").unwrap_err().contains("neither"));
+        assert!(parsed("conformance --client=x").unwrap_err().contains("`--client=x`"));
         assert!(parsed("conformance --only").unwrap_err().contains("needs a value"));
         assert!(parsed("conformance --only=").unwrap_err().contains("needs a value"));
     }

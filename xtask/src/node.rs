@@ -1,4 +1,4 @@
-//! Node.js and the pinned npm packages of `conformance/` and `conformance/clients/`.
+//! Node.js and the pinned npm packages of `conformance/` and of the folders below it.
 
 use crate::sh::{self, Group, Result};
 use std::fs;
@@ -45,7 +45,16 @@ impl Node {
 
     /// The same Node.js with the packages of `conformance/clients/`, installed as those are.
     pub(crate) fn with_clients(self, root: &Path) -> Result<Node> {
-        let folder = root.join("conformance/clients");
+        self.with_packages_of(root, "conformance/clients")
+    }
+
+    /// The same Node.js with the packages of `conformance/peers/`, installed as those are.
+    pub(crate) fn with_peers(self, root: &Path) -> Result<Node> {
+        self.with_packages_of(root, "conformance/peers")
+    }
+
+    fn with_packages_of(self, root: &Path, folder: &str) -> Result<Node> {
+        let folder = root.join(folder);
         // Its lock file names no Node.js.
         install_once(root, &folder, true)?;
         Ok(Node { folder, ..self })

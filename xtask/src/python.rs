@@ -1,4 +1,5 @@
-//! A Python environment under `target/` with the packages that `conformance/clients/requirements.txt` pins.
+//! A Python environment under `target/` with the packages that `conformance/clients/requirements.txt` pins: one of the clients,
+//! and one of the servers, of others.
 
 use crate::sh::{self, Group, Result};
 use std::fs;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// The oldest Python that runs the client: it has groups of exceptions.
+/// The oldest Python that runs both: it has groups of exceptions.
 const OLDEST: (u32, u32) = (3, 11);
 
 /// 28 packages come in seconds; a registry that does not answer for this long will not.
@@ -16,7 +17,7 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 pub(crate) fn ready(root: &Path) -> Result<PathBuf> {
     let system = if cfg!(windows) { "python" } else { "python3" };
     let told = sh::capture(Command::new(system).arg("--version")).map_err(|e| {
-        format!("{e}; install Python {}.{} or newer: one of the clients is in it", OLDEST.0, OLDEST.1)
+        format!("{e}; install Python {}.{} or newer: one of the clients and one of the servers of others are in it", OLDEST.0, OLDEST.1)
     })?;
     if parse_version(&told).is_none_or(|version| version < OLDEST) {
         return Err(format!(

@@ -1,11 +1,11 @@
 //! Everything that continuous integration checks, in order; the first failure stops.
 
 use crate::sh::{self, Result};
-use crate::{browser, clients, conformance, fuzz, layout, purity, schemas};
+use crate::{browser, clients, conformance, fuzz, layout, peers, purity, schemas};
 use std::path::Path;
 use std::process::Command;
 
-/// Runs the steps. `fast`: without the conformance suite and the clients of others.
+/// Runs the steps. `fast`: without the conformance suite, the clients and the servers of others.
 pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
     let cargo = |args: &[&str]| {
         let mut command = sh::cargo(root);
@@ -70,11 +70,13 @@ pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
     }
     if fast {
         steps.missing(
-            "--fast: the conformance suite, the clients of others and the browser are left out".into(),
+            "--fast: the conformance suite, the clients and servers of others and the browser are left out"
+                .into(),
         );
     } else {
         steps.step("conformance", || conformance::run(root, &conformance::Options::default()))?;
         steps.step("clients", || clients::run(root, &clients::Options::default()))?;
+        steps.step("peers", || peers::run(root, &peers::Options::default()))?;
         match browser::missing() {
             Some(sentence) => steps.missing(sentence),
             None => steps.step("browser", || browser::run(root))?,

@@ -1,7 +1,7 @@
 // The command-line client of npm @modelcontextprotocol/inspector: each check is one run of it, which connects, asks
 // one thing and ends. `--strict` also judges the tools' schemas.
 //
-// usage: node inspector.mjs MODE http URL | node inspector.mjs MODE stdio PROGRAM [ARGUMENT ..]
+// usage: node inspector.mjs MODE http URL | node inspector.mjs MODE stdio|connect PROGRAM [ARGUMENT ..]
 //
 // MODE is what it calls the era: `legacy`, `auto`, or `modern`.
 

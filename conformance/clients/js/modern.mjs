@@ -68,7 +68,7 @@ async function rounds(peer, where) {
     const inputResponses = { permission: ACCEPTED, other: ACCEPTED };
     assert.equal(textOf(await call(peer.client, { inputResponses, requestState: again.requestState })), GRANTED);
   });
-  if (!peer.stdio) {
+  if (!peer.oneWay) {
     await check('ask_permission: another client brings the answer', async () => {
       const { requestState } = await call(peer.client);
       const other = await Peer.connect(peer.sdk, where);

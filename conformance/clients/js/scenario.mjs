@@ -1,6 +1,6 @@
 // What a TypeScript client finds at the demo. `sdk` hides where the two lines of the SDK differ.
 //
-// usage: node v1.mjs MODE http URL | node v1.mjs MODE stdio PROGRAM [ARGUMENT ..]
+// usage: node v1.mjs MODE http URL | node v1.mjs MODE sse URL | node v1.mjs MODE stdio|connect PROGRAM [ARGUMENT ..]
 //
 // MODE is how the client negotiates: `legacy`, `auto`, or `modern`, which insists on the newest revision.
 
@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { check, end, later, rejection } from './checks.mjs';
 import * as legacy from './legacy.mjs';
 import * as modern from './modern.mjs';
+import * as older from './older.mjs';
 import { CPU, MEMORY, Peer, textOf, upTo } from './peer.mjs';
 
 const TOOLS = ['ask_permission', 'echo', 'list_project_roots', 'plan_trip', 'research', 'slow', 'summarize'];
@@ -15,7 +16,13 @@ const TOOLS = ['ask_permission', 'echo', 'list_project_roots', 'plan_trip', 'res
 /** Runs all checks and ends the process. */
 export async function scenario(sdk) {
   const [mode, kind, ...rest] = process.argv.slice(2);
-  const where = kind === 'http' ? { mode, url: rest[0] } : { mode, command: rest[0], args: rest.slice(1) };
+  const where = {
+    http: { mode, url: rest[0] },
+    sse: { mode, url: rest[0], sse: true },
+    stdio: { mode, command: rest[0], args: rest.slice(1) },
+    // The program is a bridge to the server.
+    connect: { mode, command: rest[0], args: rest.slice(1) },
+  }[kind];
   // A client that looks for the newest era finds it.
   const era = mode === 'legacy' ? legacy : modern;
   let peer;
@@ -36,8 +43,9 @@ export async function scenario(sdk) {
   await era.session(peer, where);
   await cancellation(peer);
   if (kind === 'http') await era.connections(sdk, where, peer);
+  else if (kind === 'sse') await older.connections(sdk, where, peer);
   else {
-    await oneEra(sdk, where);
+    if (kind === 'stdio') await oneEra(sdk, where);
     await processEnd(peer);
   }
   end();

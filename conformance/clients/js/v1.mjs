@@ -1,6 +1,7 @@
 // npm @modelcontextprotocol/sdk (the 1.x line). It has the `initialize` handshake alone.
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import * as types from '@modelcontextprotocol/sdk/types.js';
@@ -19,6 +20,7 @@ const NOTIFICATIONS = {
 await scenario({
   client: (info, capabilities) => new Client(info, { capabilities }),
   http: (url, options) => new StreamableHTTPClientTransport(url, options),
+  sse: (url) => new SSEClientTransport(url),
   stdio: (server) => new StdioClientTransport(server),
   onRequest: (client, method, answer) => client.setRequestHandler(REQUESTS[method], answer),
   onNotification: (client, method, take) => client.setNotificationHandler(NOTIFICATIONS[method], take),

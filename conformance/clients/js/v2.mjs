@@ -1,7 +1,7 @@
 // npm @modelcontextprotocol/client (the 2.x line), in each of its modes: the `initialize` handshake with no probe before
 // it, a probe that decides, and the newest revision or nothing.
 
-import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { Client, SSEClientTransport, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { scenario } from './scenario.mjs';
 
@@ -10,6 +10,7 @@ const MODES = { legacy: 'legacy', auto: 'auto', modern: { pin: '2026-07-28' } };
 await scenario({
   client: (info, capabilities, mode) => new Client(info, { capabilities, versionNegotiation: { mode: MODES[mode] } }),
   http: (url, options) => new StreamableHTTPClientTransport(url, options),
+  sse: (url) => new SSEClientTransport(url),
   stdio: (server) => new StdioClientTransport(server),
   onRequest: (client, method, answer) => client.setRequestHandler(method, answer),
   onNotification: (client, method, take) => client.setNotificationHandler(method, take),

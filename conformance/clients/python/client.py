@@ -1,11 +1,12 @@
 """What PyPI `mcp` finds at the demo.
 
-usage: client.py MODE http URL | client.py MODE stdio PROGRAM [ARGUMENT ..]
+usage: client.py MODE http URL | client.py MODE sse URL | client.py MODE stdio|connect PROGRAM [ARGUMENT ..]
 
 MODE is how the client negotiates: `legacy`, `auto`, or `modern`, which insists on the newest revision. Each check prints
 one line, `ok NAME` or `FAIL NAME: why`.
 """
 
+import functools
 import json
 import sys
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import anyio
 import mcp_types as types
 from mcp import StdioServerParameters
+from mcp.client.sse import sse_client
 
 import legacy
 import modern
+import older
 from peer import CPU, MEMORY, Peer, check, counter, equal, failed, holds, refused, up_to
 
 TOOLS = ["ask_permission", "echo", "list_project_roots", "plan_trip", "research", "slow", "summarize"]
@@ -277,7 +280,13 @@ ANSWERS = {
 
 async def main() -> None:
     mode, kind, *rest = sys.argv[1:]
-    server = rest[0] if kind == "http" else StdioServerParameters(command=rest[0], args=rest[1:])
+    match kind:
+        case "http":
+            server = rest[0]
+        case "sse":
+            server = functools.partial(sse_client, rest[0])
+        case _:
+            server = StdioServerParameters(command=rest[0], args=rest[1:])
     # A client that looks for the newest era finds it.
     era = legacy if mode == "legacy" else modern
     async with Peer().connected(server, mode) as peer:
@@ -304,6 +313,10 @@ async def main() -> None:
         await era.session(peer, server, mode)
     if kind == "http":
         await era.connections(rest[0], mode)
+    elif kind == "sse":
+        await older.connections(rest[0])
+    elif kind == "connect":
+        pass  # The program is a bridge, and which eras the server has is not its to say.
     elif mode == "auto":
         await check("a server with sessions alone gets one", falls_back, server)
     else:

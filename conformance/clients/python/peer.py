@@ -91,7 +91,7 @@ class Peer:
 
     @asynccontextmanager
     async def connected(self, server: Any, mode: str, capable: bool = True, **more: Any):
-        """Connects to a URL, a transport or a command; `mode` is how it negotiates."""
+        """Connects to a URL, a command or what gives a transport; `mode` is how it negotiates."""
         asking = {
             "elicitation_callback": self.asks,
             "sampling_callback": self.asks,
@@ -99,7 +99,7 @@ class Peer:
         }
         options = {**(asking if capable else {}), **more}
         told = {"logging_callback": self.log, "message_handler": self.message}
-        client = Client(server, mode=MODES[mode], **told, **options)
+        client = Client(server() if callable(server) else server, mode=MODES[mode], **told, **options)
         async with client:
             self.client = client
             self.sessions = mode == "legacy"

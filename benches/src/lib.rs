@@ -18,11 +18,13 @@
 //!      |
 //!   generator/  one file per scenario              target/     one file per server
 //!      |                                             |
+//!   client/     clients against the floor
 //!   soak/       minutes of everything at once, and whether the server levels off
 //!   scenario/   what is asked of a target, and what it must offer for that
 //!   echo.rs     what goes over the wire
 //! ```
 
+mod client;
 mod counted;
 mod echo;
 mod generator;
@@ -64,6 +66,8 @@ enum Command {
     Writes(counted::writes::Options),
     /// Counts ours and fails where a gate is not met
     Gates(counted::gates::Options),
+    /// Measures clients, ours and another, against the floor
+    Client(client::Options),
     /// Draws the picture of figures that were kept with --json
     Picture(report::picture::Options),
     /// Puts the binary under a mixed load with churn for minutes, and judges whether it levels off
@@ -71,6 +75,9 @@ enum Command {
     /// Serves one target until its standard input is closed (started by the lab)
     #[command(hide = true)]
     Target(target::serve::Options),
+    /// Runs our client against an address as the lab tells it to (started by the lab)
+    #[command(hide = true)]
+    Drive(client::ours::Options),
     /// Sends load to an address and prints what it measured as JSON (started by the lab)
     #[command(hide = true)]
     Generate(generator::Options),
@@ -84,9 +91,11 @@ pub fn run(heap: Option<LiveHeap>) -> ExitCode {
         Some(Command::Instructions(options)) => counted::instructions::run(&options),
         Some(Command::Writes(options)) => counted::writes::run(&options),
         Some(Command::Gates(options)) => counted::gates::run(&options),
+        Some(Command::Client(options)) => client::run(&options),
         Some(Command::Picture(options)) => report::picture::run(&options),
         Some(Command::Soak(options)) => soak::run(&options),
         Some(Command::Target(options)) => target::serve::run(&options, heap),
+        Some(Command::Drive(options)) => client::ours::run(&options),
         Some(Command::Generate(options)) => generator::run(&options),
     };
     match done {

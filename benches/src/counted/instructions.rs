@@ -99,7 +99,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Counts instructions with callgrind, which writes into a directory: one to keep, or one that is removed in the end.
-pub(super) struct Counter {
+pub(crate) struct Counter {
     directory: PathBuf,
     is_kept: bool,
 }
@@ -108,7 +108,7 @@ impl Counter {
     /// # Errors
     ///
     /// When valgrind is missing, or the directory cannot be made.
-    pub(super) fn new(keep: Option<&Path>) -> Result<Self> {
+    pub(crate) fn new(keep: Option<&Path>) -> Result<Self> {
         if !answers_to("valgrind", &["--version"]) {
             return Err("instructions are counted with valgrind, which is not installed here".into());
         }
@@ -135,15 +135,19 @@ impl Counter {
 
     /// Instructions of one target's whole life, with so many answers in it.
     fn count(&self, target: &Target, work: Work, answers: u32, repeat: u32) -> Result<u64> {
-        let file = self.directory.join(format!("callgrind.out.{target}-{work}-{answers}-{repeat}"));
+        self.total(&format!("{target}-{work}-{answers}-{repeat}"), |under| live(target, work, answers, under))
+    }
+
+    /// Instructions of what is run with these words before its own; `name` is the name of its run.
+    ///
+    /// # Errors
+    ///
+    /// When the run fails.
+    pub(crate) fn total(&self, name: &str, run: impl FnOnce(&[OsString]) -> Result<()>) -> Result<u64> {
+        let file = self.directory.join(format!("callgrind.out.{name}"));
         let mut out_file = OsString::from("--callgrind-out-file=");
         out_file.push(&file);
-        live(
-            target,
-            work,
-            answers,
-            &["valgrind".into(), "--quiet".into(), "--tool=callgrind".into(), out_file],
-        )?;
+        run(&["valgrind".into(), "--quiet".into(), "--tool=callgrind".into(), out_file])?;
         for line in BufReader::new(File::open(&file)?).lines() {
             if let Some(count) = total(&line?) {
                 return Ok(count);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 
 /// Builds a package of `benches/peers/` and says where its program is.
-pub(super) fn rust(package: &str) -> Result<OsString> {
+pub(crate) fn rust(package: &str) -> Result<OsString> {
     let home = home()?;
     // Cargo knows by itself what is up to date; a directory of its own, whatever the environment says of others.
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -11,6 +11,7 @@ use crate::Result;
 use crate::scenario::Ability::{self, Ask, Json, Resume, Session, Touch};
 use crate::scenario::{Task, Work};
 use crate::target::Target;
+pub(crate) use install::rust;
 
 struct Peer {
     name: &'static str,

@@ -172,6 +172,67 @@ pub(crate) fn generate(target: &RunningTarget, load: Load, pinning: Pinning) -> 
     Ok(serde_json::from_str(&line)?)
 }
 
+/// A client that is told when to go on, and says a line when it is done with each step. Dropping it ends it.
+pub(crate) struct Conversation {
+    child: Ended,
+    said: mpsc::Receiver<std::io::Result<String>>,
+}
+
+impl Conversation {
+    /// Starts a program beside a target.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn start(words: Vec<OsString>, pinning: Pinning) -> Result<Self> {
+        let mut all = pinning.wrap(GENERATOR_CORE);
+        all.extend(words);
+        let mut child = Ended::spawn(all, Stdio::inherit())?;
+        let out = child.0.stdout.take().ok_or("a client's output is not piped")?;
+        let (send, said) = mpsc::channel();
+        // Ends with the client: its output is closed then. It says two lines.
+        thread::spawn(move || BufReader::new(out.take(OUTPUT)).lines().try_for_each(|line| send.send(line)));
+        Ok(Self { child, said })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// The next line that it says.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before, or takes too long.
+    pub(crate) fn hear(&self) -> Result<String> {
+        match self.said.recv_timeout(STEP) {
+            Ok(line) => Ok(line?),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err("a client ended before it was done".into()),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(format!("a client was not done in {STEP:?}").into()),
+        }
+    }
+
+    /// Tells it to go on.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    pub(crate) fn go_on(&mut self) -> Result<()> {
+        Ok(self.child.0.stdin.as_mut().ok_or("a client's input is not piped")?.write_all(b"\n")?)
+    }
+
+    /// Lets it end by itself, so that a tool it runs under can write its report.
+    ///
+    /// # Errors
+    ///
+    /// When it fails, or does not end.
+    pub(crate) fn end(mut self) -> Result<()> {
+        drop(self.child.0.stdin.take());
+        let status = self.child.wait(STOP).ok_or("a client did not end when it was told to")?;
+        if status.success() { Ok(()) } else { Err(format!("a client ended with {status}").into()) }
+    }
+}
+
 /// A child process that is over once this is dropped.
 struct Ended(Child);
 
@@ -223,6 +284,9 @@ const GENERATOR_CORE: &str = "1";
 
 /// A target binds within milliseconds; under callgrind on a busy machine it takes seconds.
 const START: Duration = Duration::from_secs(60);
+
+/// A client's million events take seconds, and some other's, or those under callgrind, minutes.
+const STEP: Duration = Duration::from_secs(600);
 
 /// Callgrind writes its report after the target has ended.
 const STOP: Duration = Duration::from_secs(30);

@@ -39,13 +39,35 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
 ///
 /// When the process is gone, or there is no `/proc`.
 pub(crate) fn resident(pid: u32) -> Result<u64> {
-    resident_line(&fs::read_to_string(format!("/proc/{pid}/status"))?)
+    of_status(pid, "VmRSS:")
+}
+
+/// Resident bytes of a process that are of no file: its heap and stacks, without the program itself.
+///
+/// # Errors
+///
+/// When the process is gone, or there is no `/proc`.
+pub(crate) fn anonymous(pid: u32) -> Result<u64> {
+    of_status(pid, "RssAnon:")
+}
+
+/// The most bytes that a process ever had resident.
+///
+/// # Errors
+///
+/// When the process is gone, or there is no `/proc`.
+pub(crate) fn most_resident(pid: u32) -> Result<u64> {
+    of_status(pid, "VmHWM:")
+}
+
+fn of_status(pid: u32, name: &str) -> Result<u64> {
+    bytes_of(&fs::read_to_string(format!("/proc/{pid}/status"))?, name)
         .ok_or_else(|| format!("status of process {pid} could not be read").into())
 }
 
-/// The bytes in the line `VmRSS:  1234 kB`.
-fn resident_line(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// The bytes in a line like `VmRSS:  1234 kB`.
+fn bytes_of(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }
 
@@ -73,9 +95,11 @@ mod tests {
     #[test]
     fn the_resident_line_is_found() {
         let status = "Name:\tx\nVmPeak:\t  900 kB\nVmRSS:\t     512 kB\nThreads:\t1\n";
-        assert_eq!(resident_line(status), Some(512 * 1024));
-        assert_eq!(resident_line("Name:\tx\n"), None);
-        resident(std::process::id()).unwrap();
+        assert_eq!(bytes_of(status, "VmRSS:"), Some(512 * 1024));
+        assert_eq!(bytes_of("Name:\tx\n", "VmRSS:"), None);
+        let own = std::process::id();
+        assert!(anonymous(own).unwrap() <= most_resident(own).unwrap());
+        resident(own).unwrap();
     }
 
     #[test]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::generator::{Measured, Memory};
 use crate::scenario::{Group, Scenario};
-pub(crate) use statistics::median;
-use statistics::{median_of, median_ratio};
+use statistics::median_of;
+pub(crate) use statistics::{median, median_ratio};
 
 /// All of a run of the lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]

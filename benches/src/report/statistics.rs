@@ -18,7 +18,7 @@ pub(super) fn median_of<R>(runs: &[R], figure: impl Fn(&R) -> Option<f64>) -> Op
 }
 
 /// The middle of the ratios of runs to those of the same rounds.
-pub(super) fn median_ratio<R>(runs: &[R], first: &[R], figure: impl Fn(&R) -> Option<f64>) -> Option<f64> {
+pub(crate) fn median_ratio<R>(runs: &[R], first: &[R], figure: impl Fn(&R) -> Option<f64>) -> Option<f64> {
     let ratios: Vec<f64> =
         runs.iter().zip(first).filter_map(|(run, first)| Some(figure(run)? / figure(first)?)).collect();
     (!ratios.is_empty()).then(|| median(&ratios))

@@ -66,6 +66,28 @@ fn a_quick_run_prints_a_table_and_leaves_figures_and_a_picture() {
 }
 
 #[test]
+fn a_client_is_driven_and_its_connections_are_counted() {
+    let folder = Folder::new("client");
+    let json = folder.0.join("figures.json");
+    let small = ["client", "--clients=us", "--rounds=1", "--calls=20", "--events=50"];
+    let ran = lab(&[&small[..], &["--json", json.to_str().unwrap()]].concat());
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let lines: serde_json::Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let lines = lines.as_array().unwrap();
+    let works: Vec<&str> = lines.iter().map(|line| line["work"].as_str().unwrap()).collect();
+    assert_eq!(works, ["json", "sse", "modern-json", "progress", "modern-progress"]);
+    for line in &lines[..3] {
+        let (work, run) = (&line["work"], &line["runs"][0]);
+        // In a session there may be one more: the stream for what belongs to no call, which is opened beside the calls.
+        let most = if *work == "modern-json" { 1 } else { 2 };
+        let connections = run["connections"].as_u64().unwrap() + run["connections_more"].as_u64().unwrap();
+        assert!((1..=most).contains(&connections), "{work}: {connections}");
+    }
+    assert!(text(&lab(&["client", "--clients=them"]).stderr).contains("there is no client named them"));
+    assert!(text(&lab(&["client", "--only=churn"]).stderr).contains("no work of clients named churn"));
+}
+
+#[test]
 fn what_cannot_be_done_is_said_in_a_sentence() {
     let stderr = |arguments: &[&str]| {
         let ran = lab(arguments);

@@ -29,7 +29,9 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinSet;
 
 use super::Settings;
-use crate::echo::{CHANGING, CURSOR_HEADER, MAX_BODY, METHOD_HEADER, REVISION, SESSION_HEADER};
+use crate::echo::{
+    CHANGING, CURSOR_HEADER, MAX_BODY, METHOD_HEADER, MODERN_REVISION, REVISION, SESSION_HEADER,
+};
 use crate::scenario::{EVENT_STREAM, Form, JSON, MAX_CONNECTIONS, Way};
 use crate::{LiveHeap, Result};
 use body::{Answer, Content, empty, refuse, whole, with};
@@ -53,6 +55,7 @@ pub(super) async fn serve(
         heap,
         tools: tools(settings.tools.unwrap_or_default()),
         streams: AtomicU64::new(0),
+        connections: AtomicU64::new(0),
         listeners: Mutex::default(),
         reported: Mutex::default(),
     });
@@ -64,6 +67,7 @@ pub(super) async fn serve(
             continue; // dropping the stream closes it, and the generator reports that
         }
         stream.set_nodelay(true)?;
+        floor.connections.fetch_add(1, Ordering::Relaxed);
         let floor = Arc::clone(&floor);
         connections.spawn(async move {
             let service = service_fn(|request| floor.answer(request));
@@ -81,6 +85,8 @@ struct Floor {
     tools: String,
     /// Numbers the streams, so that event ids differ within a session as the specification asks.
     streams: AtomicU64,
+    /// How many connections were accepted.
+    connections: AtomicU64,
     /// The streams that listen, each with the id of its request.
     listeners: Mutex<Vec<(String, UnboundedSender<Bytes>)>>,
     /// The last calls that reported progress.
@@ -133,6 +139,7 @@ impl Floor {
         match &*message.method {
             "tools/call" => self.call(way, id, message.params.map_or("null", RawValue::get)).await,
             "initialize" => self.initialize(id),
+            "server/discover" => discover(id),
             "tools/list" => {
                 let tools = &self.tools;
                 whole(
@@ -141,7 +148,11 @@ impl Floor {
                 )
             }
             "subscriptions/listen" => self.listen(id),
-            _ => refuse(id, -32601, "use initialize, tools/list, tools/call or subscriptions/listen"),
+            _ => refuse(
+                id,
+                -32601,
+                "use initialize, server/discover, tools/list, tools/call or subscriptions/listen",
+            ),
         }
     }
 
@@ -170,6 +181,7 @@ impl Floor {
             "progress" => self.progress(way, id, params),
             "ask" if call.request_state.is_none() => ask(id),
             "ask" => self.text(way, id, &call.arguments.text),
+            "connections" => self.text(way, id, &self.connections.load(Ordering::Relaxed).to_string()),
             "touch" => self.touch(way, id),
             "heap" => match self.heap {
                 Some(heap) => self.text(way, id, &heap().to_string()),
@@ -258,6 +270,14 @@ impl Floor {
         });
         self.text(way, id, "touched")
     }
+}
+
+/// What a client of the modern era asks first.
+fn discover(id: &RawValue) -> Answer {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","supportedVersions":["{MODERN_REVISION}"],"capabilities":{{"tools":{{}}}},"ttlMs":0,"cacheScope":"private","_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"floor","version":"1.0.0"}}}}}}}}"#
+    );
+    whole(JSON, body.into_bytes())
 }
 
 /// A question. Its state is as long as one that is sealed.

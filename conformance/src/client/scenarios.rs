@@ -113,7 +113,7 @@ async fn custom_headers(contract: &Contract) -> Result<(), Failure> {
     let client = connect(contract).await?;
     client.list_tools().await?;
     for call in &context.tool_calls {
-        client.call_tool(call.name.clone(), &call.arguments).await?;
+        client.call_tool(&call.name, &call.arguments).await?;
     }
     end(&client).await
 }

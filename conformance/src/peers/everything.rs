@@ -160,7 +160,7 @@ async fn roots(client: &Client) -> Checked {
 async fn resources(client: &Client) -> Checked {
     let resources = client.list_resources().await?;
     let first = resources.first().ok_or("it has no resources")?;
-    holds("one can be read", !client.read_resource(first.uri.clone()).await?.contents.is_empty())?;
+    holds("one can be read", !client.read_resource(&first.uri).await?.contents.is_empty())?;
     let templates = client.list_resource_templates().await?;
     holds(
         "it has templates",

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use throughline::ClientError;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -103,13 +104,13 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
 }
 
 /// An error and what caused it, as one sentence.
-pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+pub(crate) fn sentence(error: &ClientError) -> String {
     let mut sentence = error.to_string();
-    let mut cause = error.source();
+    let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         let text = inner.to_string();
         // Some errors repeat what caused them.
-        if !sentence.contains(&text) {
+        if is_for_people(inner) && !sentence.contains(&text) {
             // A question ends where it ends.
             let question = sentence.ends_with('?');
             sentence.push_str(if question { " (" } else { ": " });
@@ -119,6 +120,23 @@ pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     sentence
+}
+
+/// Whether a cause says more than the sentences of the client before it. The words of HTTP and TLS libraries do not, nor what the
+/// system calls that which those sentences name.
+fn is_for_people(cause: &(dyn std::error::Error + 'static)) -> bool {
+    match cause.downcast_ref::<io::Error>() {
+        Some(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::NotFound
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::InvalidData
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::UnexpectedEof
+        ),
+        None => cause.is::<ClientError>(),
+    }
 }
 
 /// Sends the log to standard error from now on.

@@ -18,7 +18,7 @@
 //! | [The client](client) | call servers: timeouts, progress, answering what they ask, errors, cuts and restarts |
 //! | [Deploying](deploying) | run it behind a proxy, in several instances, and stop it in good order |
 //! | [Observing](observing) | see calls as spans, and numbers in Prometheus |
-//! | [The command line](command_line) | speak with a server from a shell: call, list, read, prompt, ping |
+//! | [The command line](command_line) | speak with a server from a shell: call, list, read, prompt, ping; bridge stdio to it: connect |
 //! | [Coming from rmcp](from_rmcp) | move a server over from the official Rust SDK |
 //!
 //! The pages are the files in `docs/guide` of the crate; the code in them is compiled and run with the doc tests.

@@ -1,4 +1,4 @@
-//! Model Context Protocol servers and clients over Streamable HTTP.
+//! Model Context Protocol servers and clients over Streamable HTTP, HTTP+SSE and stdio.
 //!
 //! A server is a list of tools, prompts and resources; a front door puts it on the network. A connection that breaks in the
 //! middle of a long call loses nothing: the client comes back and reads on.
@@ -37,12 +37,11 @@
 //!
 //! The [guide] has a page for each thing that people do, with programs that run: [your first server](guide::first_server),
 //! [asking the user](guide::asking), [long work](guide::long_work), [dashboards](guide::dashboards),
-//! [the two streams](guide::streams), [what the flags take away](guide::flags), [both eras](guide::eras), [older clients](guide::older_clients), [resuming](guide::resuming),
-//! [restarting](guide::restarting),
+//! [the two streams](guide::streams), [what the flags take away](guide::flags), [both eras](guide::eras),
+//! [older clients](guide::older_clients), [resuming](guide::resuming), [restarting](guide::restarting),
 //! [mounting in axum](guide::mounting), [composing](guide::composing), [testing](guide::testing),
 //! [the client](guide::client), [deploying behind a proxy](guide::deploying), [observing](guide::observing),
-//! [the command line](guide::command_line), and
-//! [coming from rmcp](guide::from_rmcp).
+//! [the command line](guide::command_line), and [coming from rmcp](guide::from_rmcp).
 //!
 //! # What it speaks
 //!
@@ -58,6 +57,8 @@
 //!   ring, proxies (`HttpOptions`), and both HTTP transports. `Client::stdio` starts the process of a server (`ServerCommand`).
 //!   And results are checked against the schemas of tools. Without it a client speaks to a service that it is given
 //!   ([`Client::over`]), or over a reader and a writer ([`Client::over_io`]).
+//! - `testing`: the kit, for the tests of a server; see [testing](guide::testing).
+//! - `metrics`: what the endpoint counts and measures, for Prometheus; see [observing](guide::observing).
 //! - `opentelemetry`: the span of a call is part of the trace that its request came with, for programs with the layer of
 //!   `tracing-opentelemetry` (0.34); see [observing](guide::observing).
 //!
@@ -83,7 +84,7 @@ pub use client::{
     RequestBody, ResumptionToken, Round, SavedSession, SharedCache, StreamStatus, TransportChoice, Verdict,
 };
 #[cfg(feature = "client")]
-pub use client::{BadOption, HttpOptions, Proxy, ServerCommand};
+pub use client::{HttpOptions, Proxy, ServerCommand};
 pub use error::{Error, McpError, Result};
 pub use handler::{
     Ability, Answer, Ask, AskAll, AskError, Call, CallOver, CallRequest, CallService, Caller, Cancelled,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use throughline::jsonrpc::{ErrorCode, Raw};
-use throughline::model::{ListRootsResult, LoggingMessageParams, UrlElicitationRequired};
+use throughline::model::{ClientCapabilities, ListRootsResult, LoggingMessageParams, UrlElicitationRequired};
 use throughline::{Client, ClientError, Connect};
 
 use crate::Stop;
@@ -67,8 +67,14 @@ async fn interruptible(request: Request) -> Result<(), Stop> {
     }
     match interrupted {
         Some(code) => Err(Stop {
-            sentence: "interrupted: the server was told that the call is cancelled; it may have run in part"
-                .into(),
+            sentence: match (client.get(), &request.ask) {
+                (None, _) => "interrupted: the server had not answered yet, so nothing was called",
+                (_, Ask::Call(..)) => {
+                    "interrupted: the server was told that the call is cancelled; it may have run in part"
+                }
+                _ => "interrupted",
+            }
+            .into(),
             code: u8::try_from(code).unwrap_or(1),
         }),
         None => outcome,
@@ -142,7 +148,6 @@ fn failed(error: &ClientError) -> Stop {
     let mut code = 1;
     if error.is_unauthorized() {
         code = 5;
-        sentence.push_str("; give what lets you in with --header, such as 'Authorization: Bearer ..'");
     } else if error.is_outcome_unknown() {
         code = 4;
     } else if error.is_timeout() {
@@ -150,8 +155,42 @@ fn failed(error: &ClientError) -> Stop {
         sentence.push_str("; raise --timeout, or --max-time, if it may take longer");
     } else if let Some(pages) = pages_of(error) {
         sentence = format!("the server wants you to visit these pages first; then ask again:{pages}");
+    } else if lacks_roots(error) {
+        sentence.push_str("; offer a directory with --root DIR");
+    }
+    if let Some(advice) = advice(error) {
+        sentence.push_str(advice);
     }
     Stop { sentence: format!("error: {sentence}"), code }
+}
+
+/// What to do about a refusal that does not say it itself.
+pub(crate) fn advice(error: &ClientError) -> Option<&'static str> {
+    let status = error.status().filter(|_| !error.is_outcome_unknown())?;
+    if error.is_unauthorized() {
+        return Some("; give what lets you in with --header, such as 'Authorization: Bearer ..'");
+    }
+    if error.error().is_some() {
+        return None;
+    }
+    match status.as_u16() {
+        404 | 405 | 410 => Some("; check the path of the address: no MCP endpoint answers there"),
+        429 => Some("; ask less often, or later"),
+        500.. => Some("; it does not work as it should, so try again later, or tell those who run it"),
+        _ => None,
+    }
+}
+
+/// Whether the server asks only clients with roots to do this.
+fn lacks_roots(error: &ClientError) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Missing {
+        required_capabilities: ClientCapabilities,
+    }
+    let error = error.error().filter(|error| error.code == ErrorCode::MISSING_CLIENT_CAPABILITY);
+    let missing = error.and_then(|error| error.data.as_ref()?.parse::<Missing>().ok());
+    missing.is_some_and(|missing| missing.required_capabilities.roots.is_some())
 }
 
 /// The pages that an error sends the user to; see

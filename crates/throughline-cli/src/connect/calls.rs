@@ -102,7 +102,7 @@ impl Calls {
     ) -> Result<Raw, ClientError> {
         let params = request.params.clone().unwrap_or_else(Raw::empty_object);
         let mut call = client
-            .request::<Raw>(request.method.clone(), &params)
+            .request::<Raw>(&request.method, &params)
             // The host has a clock of its own.
             .timeout(FOR_EVER)
             .max_total(FOR_EVER)
@@ -152,7 +152,13 @@ pub(super) fn to_object(error: &ClientError) -> ErrorObject {
         "sessionGone": error.is_session_gone(),
         "timeout": error.is_timeout(),
     });
-    ErrorObject::new(ErrorCode::INTERNAL_ERROR, crate::terminal::sentence(error)).with_data(&data)
+    ErrorObject::new(ErrorCode::INTERNAL_ERROR, what_to_do(error)).with_data(&data)
+}
+
+/// What happened, and what to do about it.
+pub(super) fn what_to_do(error: &ClientError) -> String {
+    let advice = crate::client::advice(error).unwrap_or_default();
+    format!("{}{advice}", crate::terminal::sentence(error))
 }
 
 /// Passes a notification on. `subscription`: the id under which the host knows what it belongs to.

@@ -8,7 +8,7 @@ use throughline::model::{ClientCapabilities, Implementation, InitializeParams, I
 use throughline::revision::Revision;
 use throughline::{Client, Connect, Verdict};
 
-use super::calls::{fail, pass, refuse, to_object};
+use super::calls::{fail, pass, refuse, to_object, what_to_do};
 use super::host::{Host, Session};
 use super::out::Reply;
 use crate::Stop;
@@ -55,7 +55,7 @@ impl Host {
             Err(error) => {
                 self.out.release();
                 fail(reply, Some(&request.id), &to_object(&error));
-                return Err(Stop::failure(format!("error: {}", crate::terminal::sentence(&error))));
+                return Err(Stop::failure(format!("error: {}", what_to_do(&error))));
             }
         };
         let peer = client.peer();

@@ -30,6 +30,8 @@ enum Place {
 }
 
 impl Target {
+    /// An address that cannot be used is told to the host, as the answer to its first request: hosts show that more surely than
+    /// what is on standard error.
     pub(super) fn of_address(args: ConnectArgs) -> Result<Self, Stop> {
         Self::check(Place::Address(args.url), args.way)
     }
@@ -52,6 +54,12 @@ impl Target {
                 return Err(Stop::usage(format!(
                     "error: `{url}` is no address; begin with that of the server, such as http://127.0.0.1:8808/mcp, or end with -- and the program to start"
                 )));
+            }
+            let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+            if authority.is_some_and(|authority| authority.contains('@')) {
+                return Err(Stop::usage(
+                    "error: the address holds a user name or a password, which end up in logs; take them out, and send them with --header 'Authorization: Basic ..'",
+                ));
             }
             Place::Address(url)
         } else {

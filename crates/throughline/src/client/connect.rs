@@ -53,7 +53,13 @@ use crate::error::McpError;
 ///
 /// # Errors
 ///
-/// When the server cannot be reached, refuses, or speaks no revision that this client may speak.
+/// When the server cannot be reached, refuses, or speaks no revision that this client may speak; when an address, a proxy or a
+/// certificate that was given cannot be used.
+///
+/// # Cancel safety
+///
+/// Dropping the future gives the connection up, and ends a process that was started. A session that was just opened stays at
+/// the server until it expires.
 #[must_use = "nothing is connected unless awaited"]
 pub struct Connect {
     target: Result<Target, ClientError>,

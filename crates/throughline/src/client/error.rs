@@ -21,13 +21,15 @@ use super::process::SpawnError;
 /// | question | what happened | safe to call again |
 /// |---|---|---|
 /// | [`error`](Self::error) | the server answered with an error | as the error says |
-/// | [`status`](Self::status) | the server refused the request, which did not run | yes |
+/// | [`status`](Self::status), and the outcome is not unknown | the server refused the request, which did not run | yes |
 /// | [`is_outcome_unknown`](Self::is_outcome_unknown) | the answer is lost; the call ran at most once | only if the call may run twice |
 /// | [`is_protocol_violation`](Self::is_protocol_violation) | what the server answered makes no sense; it may have run the call | only if the call may run twice |
 /// | [`is_connection_lost`](Self::is_connection_lost), and nothing else | the server could not be reached; the call was not sent | yes |
 /// | [`is_timeout`](Self::is_timeout) | there was no answer in time; the call was cancelled | only if the call may run twice |
 /// | [`is_cancelled`](Self::is_cancelled) | this side took it back | - |
-/// | [`is_closed`](Self::is_closed) | the client was closed | with a new client |
+/// | [`is_closed`](Self::is_closed) | the client was closed, or its server's process ended | with a new client |
+/// | [`is_tool_error`](Self::is_tool_error) | the tool ran and failed, and its [output](super::Calling::output) was wanted | as the tool says |
+/// | [`is_unsupported_revision`](Self::is_unsupported_revision) | the server speaks no revision that the client may speak | - |
 #[derive(Clone, Debug)]
 pub struct ClientError(Arc<Kind>);
 

@@ -20,7 +20,12 @@ use super::{Calling, ClientError};
 ///
 /// # Errors
 ///
-/// A [`ClientError`] of any of its calls, or when there are more pages than [allowed](Self::max_pages).
+/// A [`ClientError`] of any of its calls, or when there are more pages than [allowed](Self::max_pages), or more than 100,000
+/// entries.
+///
+/// # Cancel safety
+///
+/// Dropping the future cancels the call for the page that is being asked for.
 #[must_use = "a list is asked for when it is awaited"]
 pub struct Listing<'a, T> {
     core: &'a Arc<Core>,

@@ -54,9 +54,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use throughline_proto::jsonrpc::{self, Raw, Str};
+use throughline_proto::jsonrpc::{self, Raw};
 use throughline_proto::model::{
-    CallToolParams, CallToolResult, CompleteParams, CompleteResult, GetPromptResult, LoggingLevel, Prompt,
+    CallToolResult, CompleteParams, CompleteResult, GetPromptResult, LoggingLevel, Prompt,
     ReadResourceParams, ReadResourceResult, Resource, ResourceParams, ResourceTemplate, SetLevelParams, Tool,
 };
 use throughline_proto::revision::Revision;
@@ -67,7 +67,7 @@ pub use cache::SharedCache;
 pub use call::{Calling, ResumptionToken, Round};
 pub use connect::Connect;
 #[cfg(feature = "client")]
-pub use connector::{BadOption, HttpOptions, Proxy};
+pub use connector::{HttpOptions, Proxy};
 pub use core::Peer;
 pub use error::ClientError;
 pub use line::RequestBody;
@@ -259,7 +259,7 @@ impl Client {
         self.core().agreed().session_id().map(str::to_owned)
     }
 
-    /// Over what the client speaks with its server.
+    /// The transport that the client speaks with its server over.
     pub fn transport(&self) -> ClientTransport {
         match &self.core().transport {
             Transport::Http(_) => ClientTransport::Streamable,
@@ -294,20 +294,14 @@ impl Client {
     /// Calls a tool with these arguments, a JSON object
     /// ([tools](https://modelcontextprotocol.io/specification/2025-11-25/server/tools#calling-tools)).
     ///
-    /// A tool that fails says so in its result (`is_error`); that is no error here.
+    /// `()` are no arguments. A tool that fails says so in its result (`is_error`); that is no error here, but one of
+    /// [`output`](Calling::output).
     pub fn call_tool(
         &self,
-        name: impl Into<Str>,
+        name: impl AsRef<str>,
         arguments: &(impl Serialize + ?Sized),
     ) -> Calling<'_, CallToolResult> {
-        let mut params = CallToolParams::new(name);
-        match Raw::new(arguments) {
-            Ok(arguments) if arguments.is_null() => {}
-            Ok(arguments) => params.arguments = Some(arguments),
-            // Said when the call is awaited.
-            Err(_) => return Calling::new(self.core(), "tools/call", arguments),
-        }
-        Calling::new(self.core(), "tools/call", &params)
+        self.call_named("tools/call", name.as_ref(), arguments)
     }
 
     /// The tools, all pages of them.
@@ -333,26 +327,38 @@ impl Client {
     /// Gets a prompt with these arguments: an object of texts, or `()` for none.
     pub fn get_prompt(
         &self,
-        name: impl Into<Str>,
+        name: impl AsRef<str>,
         arguments: &(impl Serialize + ?Sized),
     ) -> Calling<'_, GetPromptResult> {
+        self.call_named("prompts/get", name.as_ref(), arguments)
+    }
+
+    /// A request that has a name, and arguments unless they are `()`.
+    fn call_named<R: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        name: &str,
+        arguments: &(impl Serialize + ?Sized),
+    ) -> Calling<'_, R> {
         #[derive(Serialize)]
-        struct Params<'a, A: ?Sized> {
-            name: Str,
-            arguments: &'a A,
+        struct Params<'a> {
+            name: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            arguments: Option<&'a Raw>,
         }
-        let name = name.into();
         match Raw::new(arguments) {
-            Ok(none) if none.is_null() => {
-                Calling::new(self.core(), "prompts/get", &serde_json::json!({ "name": name.as_str() }))
+            Ok(arguments) => {
+                let arguments = (!arguments.is_null()).then_some(&arguments);
+                Calling::new(self.core(), method, &Params { name, arguments })
             }
-            _ => Calling::new(self.core(), "prompts/get", &Params { name, arguments }),
+            // Said when the call is awaited.
+            Err(_) => Calling::new(self.core(), method, arguments),
         }
     }
 
     /// Reads a resource.
-    pub fn read_resource(&self, uri: impl Into<Str>) -> Calling<'_, ReadResourceResult> {
-        Calling::new(self.core(), "resources/read", &ReadResourceParams::new(uri))
+    pub fn read_resource(&self, uri: impl AsRef<str>) -> Calling<'_, ReadResourceResult> {
+        Calling::new(self.core(), "resources/read", &ReadResourceParams::new(uri.as_ref().to_owned()))
     }
 
     /// Asks how an argument may be completed.
@@ -374,7 +380,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When the server refuses.
+    /// When the server refuses. A session that is opened later asks for this level all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open which level the server has.
     pub async fn set_log_level(&self, level: LoggingLevel) -> Result<(), ClientError> {
         let core = self.core();
         if core.is_closed() {
@@ -402,7 +412,8 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future takes the wish back.
-    pub async fn subscribe(&self, uri: &str) -> Result<(), ClientError> {
+    pub async fn subscribe(&self, uri: impl AsRef<str>) -> Result<(), ClientError> {
+        let uri = uri.as_ref();
         let core = self.core();
         if core.is_modern() {
             return listening::subscribe(core, uri).await;
@@ -421,8 +432,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// When the server refuses.
-    pub async fn unsubscribe(&self, uri: &str) -> Result<(), ClientError> {
+    /// When the server refuses. The client takes the resource for given up all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes nothing back, but the server may not have been told.
+    pub async fn unsubscribe(&self, uri: impl AsRef<str>) -> Result<(), ClientError> {
+        let uri = uri.as_ref();
         let core = self.core();
         if core.is_closed() {
             return Err(ClientError::closed());
@@ -453,10 +469,10 @@ impl Client {
     /// ```
     pub fn request<R: DeserializeOwned>(
         &self,
-        method: impl Into<Str>,
+        method: impl AsRef<str>,
         params: &(impl Serialize + ?Sized),
     ) -> Calling<'_, R> {
-        Calling::new(self.core(), method, params)
+        Calling::new(self.core(), method.as_ref().to_owned(), params)
     }
 
     /// Sends a notification, with params that are a JSON object, or `()` for none.
@@ -464,7 +480,16 @@ impl Client {
     /// # Errors
     ///
     /// When it cannot be sent, or the server refuses it.
-    pub async fn notify(&self, method: &str, params: &(impl Serialize + ?Sized)) -> Result<(), ClientError> {
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves open whether it was sent.
+    pub async fn notify(
+        &self,
+        method: impl AsRef<str>,
+        params: &(impl Serialize + ?Sized),
+    ) -> Result<(), ClientError> {
+        let method = method.as_ref();
         if self.core().is_closed() {
             return Err(ClientError::closed());
         }
@@ -494,6 +519,11 @@ impl Client {
     /// # Errors
     ///
     /// When the server does not let the session be ended, or cannot be reached. The client is closed all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future can leave the session open at the server, until it expires there. The process of a server is
+    /// ended all the same.
     pub async fn close(&self) -> Result<(), ClientError> {
         let core = self.core();
         // A call that was given up just before is taken back at the server, not forgotten with the session.

@@ -134,7 +134,7 @@ async fn negotiate(
                 (answered, headers) = initialize(core, revision).await?;
                 steps.done(ConnectStep::Initialized);
                 if let Some(probe) = late.take() {
-                    let is_refused = !matches!(answered, Answered::Result(_));
+                    let is_refused = !matches!(answered, Answered::Result(_) | Answered::TimedOut);
                     if let Some(answered) = probe.finish(core, is_refused).await {
                         negotiation.handle_late_discover(answered);
                     }
@@ -246,7 +246,8 @@ async fn discover(
             let probe = pipe.discover(core, revision).await?;
             // One that must be modern is waited for as any call is.
             let must = core.config.pinned.is_some_and(Revision::is_modern);
-            let patience = if must { core.config.patience.timeout } else { PROBE };
+            let patience = core.config.patience.timeout;
+            let patience = if must { patience } else { patience.min(PROBE) };
             match probe.wait(core, patience).await {
                 Some(answered) => answered,
                 None => {

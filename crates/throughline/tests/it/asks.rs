@@ -67,7 +67,7 @@ fn endpoint() -> StreamableHttp {
 }
 
 async fn ask(client: &Client, tool: &str) -> String {
-    let result = within(client.call_tool(tool.to_owned(), &json!({})).into_future()).await.expect("a result");
+    let result = within(client.call_tool(tool, &json!({})).into_future()).await.expect("a result");
     result.content[0].as_text().expect("text").to_owned()
 }
 

@@ -84,6 +84,7 @@ async fn errors_say_what_to_do() {
         &["prompt", "URL", "plan"],
         &["prompt", "URL", "plan_research", "tpoic=x"],
         &["prompt", "URL", "plan_research"],
+        &["call", "URL", "list_project_roots"],
         &["call", "--transport", "sse", "URL", "echo", "text=a"],
         &["call", "echo", "text=a", "--", "/nowhere/at/all"],
     ] {
@@ -92,7 +93,14 @@ async fn errors_say_what_to_do() {
     insta::assert_snapshot!(all);
     let (code, out, error) = run(binary(&["call", "http://127.0.0.1:1/mcp", "echo", "text=a"])).await;
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(error.contains("nothing listens at 127.0.0.1:1"), "{error}");
+    assert_eq!(
+        error,
+        "error: nothing listens at 127.0.0.1:1; is the server running, and is the port right?\n"
+    );
+    let elsewhere = here.url.replace("/mcp", "/elsewhere");
+    let (code, out, error) = run(binary(&["call", &elsewhere, "echo", "text=a"])).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(error.contains("404") && error.contains("check the path of the address"), "{error}");
 }
 
 /// Exit code 5: the server does not let this client in.

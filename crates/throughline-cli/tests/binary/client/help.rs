@@ -47,6 +47,7 @@ async fn a_wrong_line_ends_with_2_and_says_what_to_write() {
         &["prompt", url, "plan", "topic"],
         &["ping", url, "more"],
         &["ping", url, "--revision", "1999-01-01"],
+        &["ping", "http://ann:secret@127.0.0.1:1/mcp"],
     ] {
         let (code, out, error) = run(binary(line)).await;
         assert_eq!((code, out.as_str()), (2, ""), "{line:?}: {error}");

@@ -42,7 +42,8 @@ use pool::{Connection, Lease, Origin, Pool};
 
 pub(crate) use body::NetworkBody;
 pub(crate) use error::HttpError;
-pub use options::{BadOption, HttpOptions, Proxy};
+pub(crate) use options::BadOption;
+pub use options::{HttpOptions, Proxy};
 
 /// Sends requests over the network: HTTP/2 where the server agrees to it during the TLS handshake, else HTTP/1.1.
 ///

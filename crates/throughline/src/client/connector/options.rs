@@ -193,7 +193,7 @@ impl fmt::Debug for Proxy {
 
 /// Why [`HttpOptions`] cannot be used: one sentence that says which and what to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadOption(String);
+pub(crate) struct BadOption(String);
 
 impl BadOption {
     pub(super) fn new(sentence: String) -> Self {

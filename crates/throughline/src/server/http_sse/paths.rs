@@ -54,7 +54,8 @@ impl Paths {
     }
 }
 
-/// A text that is no path.
+/// Why a path of [`HttpSse`](crate::HttpSse) cannot be used: it does not begin with one slash, or holds what no path holds. The
+/// text says what to give.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvalidPath {
     path: String,

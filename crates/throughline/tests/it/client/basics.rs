@@ -52,7 +52,9 @@ pub(super) async fn check(client: Client) {
         .unwrap();
     assert_eq!(result.content[0].as_text(), Some("counted"));
     assert_eq!(*heard.lock().unwrap(), [1.0, 2.0, 3.0]);
-    let result = client.call_tool("ask", &()).await.unwrap();
+    // A name need not live as long as the program.
+    let name = String::from("ask");
+    let result = client.call_tool(name.as_str(), &()).await.unwrap();
     assert_eq!(result.content[0].as_text(), Some("approved: true"));
     client.close().await.unwrap();
     assert!(client.call_tool("ask", &()).await.unwrap_err().is_closed());

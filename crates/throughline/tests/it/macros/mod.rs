@@ -25,19 +25,19 @@ async fn listed(server: Server) -> Value {
 }
 
 async fn request(client: &Client, method: &str, params: Value) -> Value {
-    client.request(method.to_owned(), &params).await.expect("an answer")
+    client.request(method, &params).await.expect("an answer")
 }
 
 /// The text of a tool's result, or of its error after `error: `.
 async fn call(client: &Client, tool: &str, arguments: Value) -> String {
-    let result = client.call_tool(tool.to_owned(), &arguments).await.expect("an answer");
+    let result = client.call_tool(tool, &arguments).await.expect("an answer");
     let text = result.content.first().and_then(|content| content.as_text()).unwrap_or_default();
     if result.is_error { format!("error: {text}") } else { text.to_owned() }
 }
 
 /// The protocol error of a request that must have one.
 async fn refused(client: &Client, method: &str, params: Value) -> String {
-    let error = client.request::<Value>(method.to_owned(), &params).await.expect_err("an error");
+    let error = client.request::<Value>(method, &params).await.expect_err("an error");
     let error = error.error().expect("of the server");
     format!("{}: {}", error.code.0, error.message)
 }

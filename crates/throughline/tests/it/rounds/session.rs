@@ -39,7 +39,7 @@ fn yes() -> ElicitResult {
 }
 
 async fn call(client: &Client, tool: &str) -> (String, bool) {
-    let result = within(client.call_tool(tool.to_owned(), &json!({})).into_future()).await.unwrap();
+    let result = within(client.call_tool(tool, &json!({})).into_future()).await.unwrap();
     (result.content[0].as_text().unwrap().to_owned(), result.is_error)
 }
 

@@ -191,7 +191,11 @@ impl Found<'_> {
         }
         if self.client.answered_by() == Some(AnswerForm::Json) && self.standalone != Some(StreamStatus::Open)
         {
-            notes.push("it answered with one JSON body: if it always does, there is no progress, and tools can ask nothing");
+            // Where there are no sessions, tools ask by results.
+            notes.push(match modern {
+                true => "it answered with one JSON body: if it always does, there is no progress",
+                false => "it answered with one JSON body: if it always does, there is no progress, and tools can ask nothing",
+            });
         }
         notes
     }

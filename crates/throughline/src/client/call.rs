@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
-use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +57,6 @@ pub struct Calling<'a, R> {
     spec: Result<Spec, ClientError>,
     waiting: Waiting,
     read: fn(&Spec, Raw) -> Result<R, ClientError>,
-    lives: PhantomData<&'a ()>,
 }
 
 /// A request, and what its caller said of it.
@@ -140,7 +138,7 @@ impl<'a, R: DeserializeOwned> Calling<'a, R> {
             })
         });
         let waiting = Waiting { patience: core.config.patience, hooks: Hooks::default(), cancel: None };
-        Self { core, spec, waiting, read: read_result, lives: PhantomData }
+        Self { core, spec, waiting, read: read_result }
     }
 
     /// Makes one round alone: when the server needs answers first, the caller gets the questions.
@@ -149,7 +147,7 @@ impl<'a, R: DeserializeOwned> Calling<'a, R> {
         if let Ok(spec) = &mut spec {
             spec.one_round = true;
         }
-        Calling { core: self.core, spec, waiting: self.waiting, read: read_round, lives: PhantomData }
+        Calling { core: self.core, spec, waiting: self.waiting, read: read_round }
     }
 }
 
@@ -268,7 +266,7 @@ impl<'a, R> Calling<'a, R> {
     /// Reads the result in another way, and checks it before.
     pub(crate) fn checked<T>(self, read: fn(&Spec, Raw) -> Result<T, ClientError>) -> Calling<'a, T> {
         let Calling { core, spec, waiting, .. } = self.with(|spec| spec.checks_output = true);
-        Calling { core, spec, waiting, read, lives: PhantomData }
+        Calling { core, spec, waiting, read }
     }
 
     fn waiting(mut self, set: impl FnOnce(&mut Waiting)) -> Self {

@@ -4,6 +4,7 @@
 //! `corpus` calls each with every file of its corpus (`corpus/<target>/`), on any toolchain.
 #![forbid(unsafe_code)]
 
+mod auth;
 mod headers;
 mod input;
 mod json;
@@ -12,6 +13,7 @@ mod session;
 mod sse;
 mod store;
 
+pub use auth::auth;
 pub use headers::headers;
 pub use json::json;
 pub use seal::seal;
@@ -24,6 +26,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by name.
 pub const ALL: &[Target] = &[
+    ("auth", auth),
     ("headers", headers),
     ("json", json),
     ("seal", seal),

@@ -35,6 +35,7 @@
 //! - [`stateless`]: the machine of the revisions that have none.
 //! - [`http`]: the rules about HTTP that need no HTTP server.
 //! - [`client`]: the rules of a client that need no connection.
+//! - [`auth`]: the rules of authorization, of both sides.
 //!
 //! # A first program
 //!
@@ -66,6 +67,7 @@
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "a test needs a first instant"))]
 
+pub mod auth;
 pub mod client;
 mod decimal;
 pub mod http;

@@ -37,5 +37,6 @@ pub use negotiation::{
     Answered, Negotiation, Step, TransportChoice, TransportKind, Unreachable, is_era_in_doubt,
 };
 pub use pages::Pages;
+pub(crate) use redirect::resolve;
 pub use redirect::{MOST_REDIRECTS, NotFollowed, NotFollowedKind, redirect, same_origin};
 pub use subscriber::{Acknowledged, Denial, Hearing, Listen, Subscriber, Told, Wish};

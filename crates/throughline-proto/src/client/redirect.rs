@@ -182,7 +182,7 @@ pub(super) fn shown(uri: &Uri) -> String {
 }
 
 /// The address that a reference means at `base` ([RFC 3986, 5.2](https://www.rfc-editor.org/rfc/rfc3986#section-5.2)).
-pub(super) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
+pub(crate) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let reference = reference.split('#').next().unwrap_or_default();
     let (scheme, authority) = (base.scheme_str()?, base.authority()?);
     let path = if has_scheme(reference) {

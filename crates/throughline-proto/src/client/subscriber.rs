@@ -280,6 +280,14 @@ impl Subscriber {
         }
     }
 
+    /// There are other credentials: what was refused for want of them is asked for again.
+    pub fn handle_credentials(&mut self) {
+        let wants_them = |status: ::http::StatusCode| matches!(status.as_u16(), 401 | 403);
+        if self.refused.as_ref().is_some_and(|(_, how)| how.status.is_some_and(wants_them)) {
+            self.refused = None;
+        }
+    }
+
     /// There is no way to the server any more.
     pub fn handle_closed(&mut self) {
         (self.opening, self.current, self.retiring) = (None, None, None);

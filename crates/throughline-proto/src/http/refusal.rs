@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use ::http::StatusCode;
+use ::http::{HeaderValue, StatusCode};
 use bytes::BytesMut;
 use serde::Serialize;
 
@@ -36,6 +36,7 @@ struct Inner {
     data: Option<Raw>,
     id: Option<RequestId>,
     retry_after: Option<Duration>,
+    challenge: Option<HeaderValue>,
 }
 
 /// The reasons for which a request is refused.
@@ -54,6 +55,14 @@ pub enum RefusalKind {
     BadHost,
     /// The `Origin` is none that may ask.
     BadOrigin,
+    /// Nobody vouches for the sender, and the request needs that
+    /// ([error handling](https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization#error-handling)).
+    Unauthorized,
+    /// The sender lacks a scope that the request needs
+    /// ([scope challenge](https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization#scope-challenge-handling)).
+    InsufficientScope,
+    /// The sender takes more than its share: it asks too fast, or has too much open or in flight.
+    TooManyRequests,
     /// `Accept` admits nothing that this endpoint can answer with.
     NotAcceptable,
     /// The body is not declared as JSON.
@@ -138,6 +147,21 @@ impl RefusalKind {
                 Status::FORBIDDEN,
                 Code::INVALID_REQUEST,
                 "That Origin may not use this server. Have its operator allow the origin.",
+            ),
+            RefusalKind::Unauthorized => (
+                Status::UNAUTHORIZED,
+                Code::INVALID_REQUEST,
+                "The request needs credentials. Send a token that this server takes in the Authorization header.",
+            ),
+            RefusalKind::InsufficientScope => (
+                Status::FORBIDDEN,
+                Code::INVALID_REQUEST,
+                "The token lacks a scope that this request needs. Get one with the scopes in the WWW-Authenticate header.",
+            ),
+            RefusalKind::TooManyRequests => (
+                Status::TOO_MANY_REQUESTS,
+                Code::INTERNAL_ERROR,
+                "You send more requests than you may. Wait as long as the Retry-After header says, then try again.",
             ),
             RefusalKind::NotAcceptable => (
                 Status::NOT_ACCEPTABLE,
@@ -270,7 +294,7 @@ impl RefusalKind {
             // Sessions end by the minute (unused ones live for 60 s), and so do listeners, requests by the second, and a
             // replacement of this process listens within seconds.
             RefusalKind::SessionsFull | RefusalKind::ListensFull => Some(Duration::from_secs(10)),
-            RefusalKind::RequestsFull => Some(Duration::from_secs(1)),
+            RefusalKind::RequestsFull | RefusalKind::TooManyRequests => Some(Duration::from_secs(1)),
             RefusalKind::Draining | RefusalKind::SessionsUnavailable => Some(Duration::from_secs(2)),
             _ => None,
         }
@@ -318,6 +342,7 @@ impl Refusal {
             data: None,
             id: None,
             retry_after: kind.wait(),
+            challenge: None,
         }))
     }
 
@@ -423,6 +448,14 @@ impl Refusal {
         self
     }
 
+    /// The same refusal with the value of the `WWW-Authenticate` header, as a
+    /// [`Challenge`](crate::auth::Challenge) makes it.
+    #[must_use]
+    pub fn with_challenge(mut self, challenge: HeaderValue) -> Refusal {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
     /// The reason.
     pub fn kind(&self) -> RefusalKind {
         self.0.kind
@@ -461,8 +494,13 @@ impl Refusal {
         }
     }
 
+    /// The value of the `WWW-Authenticate` header.
+    pub fn challenge(&self) -> Option<&HeaderValue> {
+        self.0.challenge.as_ref()
+    }
+
     /// How long to wait before another try, for the `Retry-After` header: 10 s when sessions or listeners are
-    /// as many as may be, 1 s when requests are, 2 s while draining or while sessions cannot be read, unless told otherwise.
+    /// as many as may be, 1 s when requests are or the sender takes more than its share, 2 s while draining or while sessions cannot be read, unless told otherwise.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -489,13 +527,14 @@ impl From<Malformed> for Refusal {
 
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, message, data, id, retry_after } = &*self.0;
+        let Inner { kind, message, data, id, retry_after, challenge } = &*self.0;
         f.debug_struct("Refusal")
             .field("kind", kind)
             .field("message", message)
             .field("data", data)
             .field("id", id)
             .field("retry_after", retry_after)
+            .field("challenge", challenge)
             .finish()
     }
 }
@@ -528,6 +567,9 @@ mod tests {
         (RefusalKind::MethodNotFound, 404, -32601),
         (RefusalKind::BadHost, 403, -32600),
         (RefusalKind::BadOrigin, 403, -32600),
+        (RefusalKind::Unauthorized, 401, -32600),
+        (RefusalKind::InsufficientScope, 403, -32600),
+        (RefusalKind::TooManyRequests, 429, -32603),
         (RefusalKind::NotAcceptable, 406, -32600),
         (RefusalKind::UnsupportedMediaType, 415, -32600),
         (RefusalKind::BodyTooLarge, 413, -32600),
@@ -559,7 +601,7 @@ mod tests {
         for &(kind, status, code) in EVERY {
             let refusal = Refusal::new(kind);
             assert_eq!((refusal.kind(), refusal.status().as_u16(), refusal.code().0), (kind, status, code));
-            assert_eq!(refusal.retry_after().is_some(), status == 503, "{kind:?}");
+            assert_eq!(refusal.retry_after().is_some(), matches!(status, 429 | 503), "{kind:?}");
             assert_eq!(refusal.allow().is_some(), status == 405, "{kind:?}");
             assert!(refusal.message().contains(". "), "{kind:?} says what is wrong and what to do");
         }

@@ -91,6 +91,10 @@ impl Revision {
     /// [the header](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#protocol-version-header).
     pub const WITHOUT_HEADER: Revision = Revision::V2025_03_26;
 
+    /// The first revision with authorization, whose servers have their metadata at their own origin; see
+    /// [its discovery](https://modelcontextprotocol.io/specification/2025-03-26/basic/authorization#server-metadata-discovery).
+    pub const FIRST_WITH_AUTHORIZATION: Revision = Revision::V2025_03_26;
+
     /// The revision's date, which is its name on the wire.
     #[must_use]
     pub const fn date(self) -> &'static str {

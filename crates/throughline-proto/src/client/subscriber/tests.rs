@@ -307,6 +307,23 @@ fn a_refusal_for_good_is_not_repeated() {
 }
 
 #[test]
+fn what_was_refused_for_want_of_credentials_is_asked_for_with_others() {
+    for (status, is_asked_again) in [(401, true), (403, true), (405, false)] {
+        let mut heard = Heard::new(true, tools());
+        heard.opens(1, &tools());
+        let status = StatusCode::from_u16(status).unwrap();
+        heard.ends(1, Ending::Refused { status, error: None, retry_after: None });
+        assert_eq!(heard.next(), Listen::Rest);
+        heard.subscriber.handle_credentials();
+        if is_asked_again {
+            heard.opens(2, &tools());
+        } else {
+            assert_eq!(heard.next(), Listen::Rest);
+        }
+    }
+}
+
+#[test]
 fn a_refused_wish_leaves_what_is_open() {
     let mut heard = Heard::new(true, tools());
     heard.opens(1, &tools());

@@ -238,7 +238,7 @@ pub(crate) fn is_extractor(ty: &Type) -> bool {
     let Some(last) = path.path.segments.last() else { return false };
     let generic = matches!(last.arguments, PathArguments::AngleBracketed(_));
     match last.ident.to_string().as_str() {
-        "Context" | "Principal" | "Parts" | "SessionHandle" | "Session" => !generic,
+        "Context" | "Principal" | "Authorized" | "Parts" | "SessionHandle" | "Session" => !generic,
         "State" | "Meta" => generic,
         _ => false,
     }

@@ -195,6 +195,10 @@ impl Definition {
             let ability = &ability.0;
             settings.extend(quote!(.needs(#krate::Ability::#ability)));
         }
+        if !options.scopes.is_empty() {
+            let scopes = &options.scopes;
+            settings.extend(quote!(.scopes([#(#scopes),*])));
+        }
         if let Some(text) = &self.description {
             settings.extend(quote!(.description(#text)));
         }

@@ -39,11 +39,12 @@ impl Kind {
                 "idempotent",
                 "open_world",
                 "needs",
+                "scopes",
                 "crate",
             ],
-            Self::Prompt => &["name", "title", "description", "icons", "needs", "crate"],
+            Self::Prompt => &["name", "title", "description", "icons", "needs", "scopes", "crate"],
             Self::Resource => {
-                &["name", "title", "description", "icons", "mime_type", "size", "needs", "crate"]
+                &["name", "title", "description", "icons", "mime_type", "size", "needs", "scopes", "crate"]
             }
             Self::Server => &["name", "version", "instructions", "crate"],
         }
@@ -67,6 +68,7 @@ pub(crate) struct Options {
     pub(crate) icons: Option<Expr>,
     pub(crate) hints: Vec<(Hint, LitBool)>,
     pub(crate) needs: Vec<Ability>,
+    pub(crate) scopes: Vec<LitStr>,
     pub(crate) uri: Option<LitStr>,
     pub(crate) mime_type: Option<LitStr>,
     pub(crate) size: Option<LitInt>,
@@ -115,6 +117,7 @@ impl Options {
             icons: None,
             hints: Vec::new(),
             needs: Vec::new(),
+            scopes: Vec::new(),
             uri: None,
             mime_type: None,
             size: None,
@@ -180,6 +183,7 @@ impl Options {
                     input.call(Path::parse_mod_style)?
                 };
             }
+            "scopes" => self.scopes = scopes(at, input)?,
             _ => self.needs = abilities(at, input)?,
         }
         Ok(())
@@ -253,4 +257,52 @@ fn ability(word: Ident) -> Result<Ability> {
             Err(Error::new(word.span(), why))
         }
     }
+}
+
+/// `("files:read", "files:write")`
+fn scopes(at: Span, input: ParseStream<'_>) -> Result<Vec<LitStr>> {
+    let why = "`scopes` names what a token must grant, as texts: write `scopes(\"files:read\")`";
+    if !input.peek(syn::token::Paren) {
+        return Err(Error::new(at, why));
+    }
+    let inner;
+    parenthesized!(inner in input);
+    if inner.is_empty() {
+        return Err(Error::new(at, why));
+    }
+    let mut scopes: Vec<LitStr> = Vec::new();
+    while !inner.is_empty() {
+        if !inner.peek(LitStr) {
+            return Err(Error::new(inner.span(), why));
+        }
+        let scope: LitStr = inner.parse()?;
+        check_scope(&scope)?;
+        if scopes.iter().any(|known| known.value() == scope.value()) {
+            return Err(Error::new(
+                scope.span(),
+                format!("the scope `{}` is given twice; keep one", scope.value()),
+            ));
+        }
+        scopes.push(scope);
+        if !inner.is_empty() {
+            inner.parse::<Token![,]>()?;
+        }
+    }
+    Ok(scopes)
+}
+
+/// `scope-token` of <https://www.rfc-editor.org/rfc/rfc6749#section-3.3>.
+fn check_scope(scope: &LitStr) -> Result<()> {
+    let text = scope.value();
+    let why = match text.as_str() {
+        "" => "a scope is not empty; leave it out",
+        text if text.contains(' ') => {
+            "a scope has no space; write each as a text of its own: `scopes(\"a\", \"b\")`"
+        }
+        text if text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) => {
+            return Ok(());
+        }
+        _ => "a scope is visible ASCII without `\"` and `\\`",
+    };
+    Err(Error::new(scope.span(), why))
 }

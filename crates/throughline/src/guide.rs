@@ -16,9 +16,10 @@
 //! | [Composing](composing) | mount servers in servers, hide tools from some, add methods of your own, put layers around calls |
 //! | [Testing](testing) | test a server without a socket |
 //! | [The client](client) | call servers: timeouts, progress, answering what they ask, errors, cuts and restarts |
+//! | [Authorization](authorization) | put a lock in front of a server, and log in as a client |
 //! | [Deploying](deploying) | run it behind a proxy, in several instances, and stop it in good order |
 //! | [Observing](observing) | see calls as spans, and numbers in Prometheus |
-//! | [The command line](command_line) | speak with a server from a shell: call, list, read, prompt, ping; bridge stdio to it: connect |
+//! | [The command line](command_line) | speak with a server from a shell: call, list, read, prompt, ping; log in; bridge stdio to it: connect; serve behind a lock |
 //! | [Coming from rmcp](from_rmcp) | move a server over from the official Rust SDK |
 //!
 //! The pages are the files in `docs/guide` of the crate; the code in them is compiled and run with the doc tests.
@@ -51,6 +52,11 @@ page!(testing, "testing.md");
 // As above.
 #[cfg(any(not(doctest), feature = "client"))]
 page!(client, "client.md");
+// As above.
+#[cfg(any(not(doctest), feature = "auth"))]
+page!(authorization, "authorization.md");
+// As above.
+#[cfg(any(not(doctest), all(feature = "tls", feature = "auth")))]
 page!(deploying, "deploying.md");
 page!(observing, "observing.md");
 page!(command_line, "command-line.md");

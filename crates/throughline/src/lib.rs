@@ -29,6 +29,7 @@
 //! - [`HttpSse`]: the transport before it, beside it on the same port.
 //! - [`serve()`]: serves it on a listener, with timeouts and graceful shutdown.
 //! - [`Client`]: calls servers, over all of these transports; [`Connect`] is how it connects, [`Calling`] what is said of one call.
+//! - [`auth`]: who is let in, and what for; with the feature `auth` the lock in front of a server and the login of a client.
 //! - [`store`]: where events are kept until a client has them, and the laws for stores of your own.
 //! - `testing` (feature `testing`): a client in memory that checks, message by message, what a server does.
 //! - [`model`]: the messages of the protocol, the same for all revisions.
@@ -40,15 +41,15 @@
 //! [the two streams](guide::streams), [what the flags take away](guide::flags), [both eras](guide::eras),
 //! [older clients](guide::older_clients), [resuming](guide::resuming), [restarting](guide::restarting),
 //! [mounting in axum](guide::mounting), [composing](guide::composing), [testing](guide::testing),
-//! [the client](guide::client), [deploying behind a proxy](guide::deploying), [observing](guide::observing),
-//! [the command line](guide::command_line), and [coming from rmcp](guide::from_rmcp).
+//! [the client](guide::client), [authorization](guide::authorization), [deploying behind a proxy](guide::deploying),
+//! [observing](guide::observing), [the command line](guide::command_line), and [coming from rmcp](guide::from_rmcp).
 //!
 //! # What it speaks
 //!
 //! Streamable HTTP in both of its eras at one address: the revisions with sessions, 2025-03-26, 2025-06-18 and 2025-11-25 (and
 //! 2024-11-05 over the same transport), and 2026-07-28, which has none. The same over standard input and output ([`Stdio`]),
-//! and over the older HTTP+SSE transport ([`HttpSse`]). Servers and the [`Client`] both speak all of it. Not yet: tasks and
-//! authorization.
+//! and over the older HTTP+SSE transport ([`HttpSse`]). Servers and the [`Client`] both speak all of it, with authorization
+//! ([`auth`]). Not yet: tasks.
 //!
 //! # Features
 //!
@@ -57,6 +58,9 @@
 //!   ring, proxies (`HttpOptions`), and both HTTP transports. `Client::stdio` starts the process of a server (`ServerCommand`).
 //!   And results are checked against the schemas of tools. Without it a client speaks to a service that it is given
 //!   ([`Client::over`]), or over a reader and a writer ([`Client::over_io`]).
+//! - `auth`: authorization of both sides, in `auth`: the lock in front of a server, and the login of a client; see
+//!   [authorization](guide::authorization). It brings `client` with it, as keys and logins are fetched over the network.
+//! - `tls`: [`serve()`] speaks HTTPS (`ServerTls`), by rustls with ring.
 //! - `testing`: the kit, for the tests of a server; see [testing](guide::testing).
 //! - `metrics`: what the endpoint counts and measures, for Prometheus; see [observing](guide::observing).
 //! - `opentelemetry`: the span of a call is part of the trace that its request came with, for programs with the layer of
@@ -67,6 +71,7 @@
 //! The defaults hold for a server on this machine: only hosts and origins of this machine are answered, everything that a
 //! client can make the server hold is bounded, and nothing of a session is visible to another.
 
+pub mod auth;
 mod client;
 mod error;
 pub mod guide;
@@ -80,25 +85,29 @@ pub mod testing;
 
 pub use ::http::request::Parts;
 pub use client::{
-    AnswerForm, Calling, Client, ClientError, ClientTransport, Connect, ConnectStep, Listed, Listing, Peer,
-    RequestBody, ResumptionToken, Round, SavedSession, SharedCache, StreamStatus, TransportChoice, Verdict,
+    AfterRefusal, AnswerForm, Calling, Client, ClientError, ClientTransport, Connect, ConnectStep,
+    Credentials, Listed, Listing, Peer, Refusal, RequestBody, ResumptionToken, Round, SavedSession,
+    SharedCache, StreamStatus, TokenError, TokenNeed, TokenProvider, TokenRequest, Tokens, TransportChoice,
+    Verdict, tokens,
 };
 #[cfg(feature = "client")]
 pub use client::{HttpOptions, Proxy, ServerCommand};
 pub use error::{Error, McpError, Result};
 pub use handler::{
-    Ability, Answer, Ask, AskAll, AskError, Call, CallOver, CallRequest, CallService, Caller, Cancelled,
-    Completing, Context, Elicit, ElicitUrl, Extract, Function, Group, Handled, Handler, InputRequired,
-    InputResponses, IntoMethodResult, IntoPrompt, IntoPromptResult, IntoResource, IntoResourceResult,
-    IntoTemplate, IntoTool, IntoToolResult, Json, Layered, Log, Meta, Misuse, Needs, Notify, Offer,
-    OnceError, Outcome, PeerInfo, PeerSet, Peers, Principal, Progress, PromptDef, Question, RawQuestion,
-    Reply, ResourceDef, Roots, Sample, Sending, Server, SessionHandle, State, TemplateDef, ToolDef, prompt,
-    resource, template, tool,
+    Ability, Answer, Ask, AskAll, AskError, Authorized, Call, CallOver, CallRequest, CallService, Caller,
+    Cancelled, ChallengeTerms, Completing, Context, Elicit, ElicitUrl, Extract, Function, Group, Handled,
+    Handler, InputRequired, InputResponses, IntoMethodResult, IntoPrompt, IntoPromptResult, IntoResource,
+    IntoResourceResult, IntoTemplate, IntoTool, IntoToolResult, Json, Layered, Log, Meta, Misuse, Needs,
+    Notify, Offer, OnceError, Outcome, PeerInfo, PeerSet, Peers, Principal, Progress, PromptDef, Question,
+    RawQuestion, Reply, ResourceDef, Roots, Sample, Sending, Server, SessionHandle, State, TemplateDef,
+    ToolDef, prompt, resource, template, tool,
 };
 pub use server::{
-    AfterRestart, Builder, Closed, Counters, Era, HttpSse, Interrupted, InvalidPath, Listener, ResponseBody,
-    ResponseMode, RestoreError, Restored, Serve, Stdio, StoreFailure, StreamableHttp, serve,
+    AfterRestart, Builder, Closed, Counters, Era, HttpSse, Interrupted, InvalidPath, Listener, PeerAddress,
+    ResponseBody, ResponseMode, RestoreError, Restored, Serve, Stdio, StoreFailure, StreamableHttp, serve,
 };
+#[cfg(feature = "tls")]
+pub use server::{ServerTls, TlsConnection, TlsError, TlsListener};
 #[cfg(feature = "macros")]
 #[doc = include_str!("handler/docs/prompt.md")]
 pub use throughline_macros::prompt;
@@ -121,7 +130,7 @@ pub mod __private {
     pub use {schemars, serde};
 }
 
-/// The programs in the README are compiled with the doc tests; one connects by an address.
-#[cfg(all(doctest, feature = "client"))]
+/// The programs in the README are compiled with the doc tests; one connects by an address, and one has a lock.
+#[cfg(all(doctest, feature = "auth"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -1,5 +1,6 @@
 //! Results that are answered from memory.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,6 +9,7 @@ use throughline_proto::client::{Asked, CacheKey, CacheLimits, ResponseCache};
 use throughline_proto::jsonrpc::{ErrorCode, Raw};
 
 use super::ClientError;
+use super::authorize::Authorizing;
 use crate::lock::Lock;
 use crate::runtime;
 
@@ -64,6 +66,8 @@ impl fmt::Debug for SharedCache {
 pub(crate) struct Cache {
     shared: SharedCache,
     partition: String,
+    /// Who asks may change with the credentials.
+    authorizing: Option<Arc<Authorizing>>,
 }
 
 /// A request whose result may be kept.
@@ -71,18 +75,36 @@ pub(crate) struct Keeping<'a> {
     cache: &'a Cache,
     key: CacheKey,
     asked: Asked,
+    /// Whom the request speaks for.
+    switched: u64,
 }
 
 impl Cache {
     /// `partition`: the name of the authorization context; `None` for one of its own.
-    pub(crate) fn new(shared: Option<SharedCache>, partition: Option<String>) -> Self {
+    pub(crate) fn new(
+        shared: Option<SharedCache>,
+        partition: Option<String>,
+        authorizing: Option<Arc<Authorizing>>,
+    ) -> Self {
         /// Counts the clients of this process that name no partition.
         static OWN: AtomicU64 = AtomicU64::new(0);
         let partition = match partition {
             Some(name) => format!("named {name}"),
             None => format!("own {}", OWN.fetch_add(1, Ordering::Relaxed)),
         };
-        Self { shared: shared.unwrap_or_default(), partition }
+        Self { shared: shared.unwrap_or_default(), partition, authorizing }
+    }
+
+    /// The name of the authorization context of the requests that are sent at this moment.
+    fn partition(&self) -> Cow<'_, str> {
+        match &self.authorizing {
+            Some(authorizing) => authorizing.partition(&self.partition),
+            None => Cow::Borrowed(&self.partition),
+        }
+    }
+
+    fn switched(&self) -> u64 {
+        self.authorizing.as_ref().map_or(0, |authorizing| authorizing.switched())
     }
 
     /// Looks a request up: its result, or how to keep it when it comes. `fresh`: whatever there is, the server is asked.
@@ -94,8 +116,8 @@ impl Cache {
     ) -> Result<Raw, Option<Keeping<'_>>> {
         let Some(key) = CacheKey::of(method, params) else { return Err(None) };
         let mut cache = self.shared.0.locked();
-        let found = if fresh { None } else { cache.get(runtime::now(), &self.partition, &key) };
-        found.ok_or_else(|| Some(Keeping { cache: self, key, asked: cache.ask() }))
+        let found = if fresh { None } else { cache.get(runtime::now(), &self.partition(), &key) };
+        found.ok_or_else(|| Some(Keeping { cache: self, key, asked: cache.ask(), switched: self.switched() }))
     }
 
     /// The server told of a change, or one may have been missed.
@@ -111,10 +133,13 @@ impl Cache {
 impl Keeping<'_> {
     /// The server answered. `result`: it is complete.
     pub(crate) fn handle_answer(self, outcome: &Result<Raw, ClientError>, is_complete: bool) {
+        let partition = self.cache.partition();
         let mut cache = self.cache.shared.0.locked();
         match outcome {
+            // Where somebody else logged in meanwhile, nobody knows whose it is.
+            Ok(_) if self.cache.switched() != self.switched => {}
             Ok(result) if is_complete => {
-                cache.insert(runtime::now(), &self.cache.partition, self.key, self.asked, result);
+                cache.insert(runtime::now(), &partition, self.key, self.asked, result);
             }
             Ok(_) => {}
             Err(error) => {

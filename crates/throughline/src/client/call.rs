@@ -469,7 +469,13 @@ async fn rounds_and_check(
 async fn rounds(core: &Arc<Core>, pending: &Arc<Pending>, spec: &Spec) -> Result<Found, ClientError> {
     let mut params = spec.params.clone();
     for round in 0.. {
-        let result = exchange(core, pending, spec, &params).await?;
+        let result = match &core.config.authorizing {
+            None => exchange(core, pending, spec, &params).await?,
+            // Boxed, so that calls of clients without one do not carry it.
+            Some(authorizing) => {
+                Box::pin(authorizing.holding(pending, exchange(core, pending, spec, &params))).await?
+            }
+        };
         pending.set_answered();
         let is_modern = core.agreed().peer.revision.has_result_types();
         if !is_modern || !is_input_required(&result) {

@@ -21,6 +21,7 @@ use throughline_proto::model::{
 use throughline_proto::revision::Revision;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::authorize::{Authorizing, Credentials, TokenProvider};
 use super::cache::{Cache, SharedCache};
 use super::core::{Config, Core};
 use super::handlers::Handlers;
@@ -65,6 +66,9 @@ pub struct Connect {
     target: Result<Target, ClientError>,
     /// What every HTTP request carries.
     headers: HeaderMap,
+    /// What says who sends them.
+    bearer: Option<Result<Credentials, ClientError>>,
+    authorizing: Option<Arc<Authorizing>>,
     handlers: Handlers,
     info: Implementation,
     derived: ClientCapabilities,
@@ -111,6 +115,8 @@ impl Connect {
         Self {
             target,
             headers: HeaderMap::new(),
+            bearer: None,
+            authorizing: None,
             handlers: Handlers::default(),
             info: default_info(),
             derived: ClientCapabilities::new(),
@@ -217,6 +223,63 @@ impl Connect {
     /// Sends this header with every HTTP request. It is never logged.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// Sends this access token with every HTTP request, to the origin of the server's address alone. It is never logged. One that
+    /// the server refuses [is an error](ClientError::is_unauthorized); [`authorize`](Self::authorize) is for tokens that change.
+    ///
+    /// A client that [connects](Client::connect) by itself sends it over `https`, or to this machine; another network that is
+    /// trusted with it takes a [`header`](Self::header).
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "client")] {
+    /// let token = std::env::var("MCP_TOKEN")?;
+    /// let client = throughline::Client::connect("https://example.com/mcp").bearer(token).await?;
+    /// # drop(client);
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the [`Connect`] is awaited: a token with characters that no token has, or an address that it may not be sent to.
+    pub fn bearer(mut self, token: impl AsRef<str>) -> Self {
+        self.bearer = Some(Credentials::bearer(token).map_err(ClientError::unsendable));
+        self
+    }
+
+    /// Asks this provider for the credentials of every HTTP request, and again when the server refuses them: by 401, or by 403
+    /// for want of scopes. A request that is refused so did not run, so it is sent again, five times at most.
+    ///
+    /// While a person may be asked to log in, the clocks of the client's calls stand still. No person is asked for what nobody
+    /// waits for: the stream of what belongs to no call, the end of a session, a cancellation. Such a stream waits for the
+    /// credentials that the next call gets. [Results from memory](Self::cache) are answered to whom they were sent alone.
+    ///
+    /// Credentials go to the origin of the server's address alone; a client that [connects](Client::connect) by itself sends
+    /// them over `https`, or to this machine. Over pipes there are none.
+    ///
+    /// ```
+    /// use throughline::{Client, Server, StreamableHttp, TokenError, tokens};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), throughline::ClientError> {
+    /// let server = StreamableHttp::new(Server::new("demo", "1.0.0"));
+    /// let ours = tokens(|need| async move {
+    ///     match need.refused {
+    ///         None => Ok("the-first-token".to_owned()),
+    ///         Some(status) => Err(TokenError::new(format!("there is no other token ({status}); ask for one"))),
+    ///     }
+    /// });
+    /// let client = Client::over(server).authorize(ours).await?;
+    /// # client.close().await
+    /// # }
+    /// ```
+    pub fn authorize(mut self, provider: impl TokenProvider) -> Self {
+        self.authorizing = Some(Authorizing::new(provider));
         self
     }
 
@@ -445,9 +508,12 @@ impl Connect {
             max_rounds: self.max_rounds,
             pinned: self.pinned,
             choice: self.choice,
-            cache: self.cache.then(|| Cache::new(self.shared_cache, self.partition)),
+            cache: self
+                .cache
+                .then(|| Cache::new(self.shared_cache, self.partition, self.authorizing.clone())),
             standalone: self.standalone,
             renews: self.renews,
+            authorizing: self.authorizing.clone(),
         };
         let setup = Setup {
             handlers: Arc::new(self.handlers),
@@ -455,7 +521,14 @@ impl Connect {
             log_level: self.log_level,
             steps: self.steps.clone(),
         };
-        let (way, command) = self.target?.open(self.headers, self.steps)?;
+        let (target, mut headers) = (self.target?, self.headers);
+        if self.bearer.is_some() || self.authorizing.is_some() {
+            target.may_be_told_secrets()?;
+        }
+        if let Some(bearer) = self.bearer {
+            bearer?.put_into(&mut headers);
+        }
+        let (way, command) = target.open(headers, self.authorizing, self.steps)?;
         let first_id = self.saved.as_ref().map_or(1, SavedSession::first_id);
         let mut negotiation = Negotiation::new(way.kind(), self.choice, self.pinned);
         // From here on an error closes what was opened.

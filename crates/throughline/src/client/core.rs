@@ -19,6 +19,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
+use super::authorize::{Asks, Authorizing, in_time};
 use super::cache::Cache;
 use super::handlers::{Handlers, write_answer};
 use super::http::Http;
@@ -82,6 +83,8 @@ pub(crate) struct Config {
     pub(crate) standalone: bool,
     /// Whether another session is opened when the server no longer knows this one.
     pub(crate) renews: bool,
+    /// Where credentials come from.
+    pub(crate) authorizing: Option<Arc<Authorizing>>,
 }
 
 /// What was agreed with the server. Replaced as a whole when a session is opened anew.
@@ -369,20 +372,22 @@ impl Core {
         }
     }
 
-    /// Sends a notification or a response.
+    /// Sends a notification that nobody waits for.
     pub(crate) async fn send_message(&self, message: Bytes) -> Result<(), ClientError> {
-        self.send_in(&self.agreed(), message).await
+        let agreed = self.agreed();
+        self.in_time(self.send_asking(&agreed, message, Asks::Nobody)).await
     }
 
     /// The same in this session.
     pub(crate) async fn send_in(&self, agreed: &Agreed, message: Bytes) -> Result<(), ClientError> {
-        self.in_time(async {
-            match &self.transport {
-                Transport::Http(http) => http.post(agreed, message).await,
-                Transport::Pipe(pipe) => pipe.send(message).await,
-            }
-        })
-        .await
+        self.in_time(self.send_asking(agreed, message, Asks::Person)).await
+    }
+
+    async fn send_asking(&self, agreed: &Agreed, message: Bytes, asks: Asks) -> Result<(), ClientError> {
+        match &self.transport {
+            Transport::Http(http) => http.post(agreed, message, asks).await,
+            Transport::Pipe(pipe) => pipe.send(message).await,
+        }
     }
 
     /// Sends a notification of the caller's, with a connection or session made anew where that takes one.
@@ -405,10 +410,9 @@ impl Core {
         sending: impl Future<Output = Result<(), ClientError>>,
     ) -> Result<(), ClientError> {
         let patience = self.config.patience;
-        match tokio::time::timeout(patience.timeout, sending).await {
-            Ok(sent) => sent,
-            Err(_) => Err(ClientError::timeout(Overdue::Silent, patience)),
-        }
+        in_time(self.config.authorizing.as_ref(), patience.timeout, sending)
+            .await
+            .unwrap_or_else(|| Err(ClientError::timeout(Overdue::Silent, patience)))
     }
 
     /// Tells the server that a call is taken back, without waiting for it to hear so.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use throughline_proto::auth::{Challenge, ChallengeError, ScopeSet};
 use throughline_proto::client::{Overdue, Patience, Unreachable, is_era_in_doubt};
 use throughline_proto::jsonrpc::{ErrorCode, ErrorObject};
 use throughline_proto::revision::Revision;
 
+use super::authorize::TokenError;
 #[cfg(feature = "client")]
 use super::connector::HttpError;
 use super::line::{BoxError, NeverSent};
@@ -29,6 +31,7 @@ use super::process::SpawnError;
 /// | [`is_cancelled`](Self::is_cancelled) | this side took it back | - |
 /// | [`is_closed`](Self::is_closed) | the client was closed, or its server's process ended | with a new client |
 /// | [`is_tool_error`](Self::is_tool_error) | the tool ran and failed, and its [output](super::Calling::output) was wanted | as the tool says |
+/// | [`is_unauthorized`](Self::is_unauthorized), and the outcome is not unknown | the server wants other credentials, or the login [failed](Self::is_login_failed); the request did not run | with credentials, or more [scopes](Self::needed_scopes) |
 /// | [`is_unsupported_revision`](Self::is_unsupported_revision) | the server speaks no revision that the client may speak | - |
 #[derive(Clone, Debug)]
 pub struct ClientError(Arc<Kind>);
@@ -38,7 +41,14 @@ enum Kind {
     /// The server answered with an error.
     Answered(ErrorObject),
     /// The server did not take the request on.
-    Refused { status: StatusCode, error: Option<ErrorObject>, retry_after: Option<Duration> },
+    Refused {
+        status: StatusCode,
+        error: Option<ErrorObject>,
+        retry_after: Option<Duration>,
+        challenges: Vec<Challenge>,
+    },
+    /// There are no credentials; with the refusal that asked for some.
+    Login { refusal: Option<ClientError>, why: TokenError },
     /// The connection could not be made or was lost.
     Connection { source: BoxError, never_sent: bool },
     /// The connection was lost, and with it what became of the request.
@@ -90,6 +100,7 @@ impl ClientError {
                 Some(*status)
             }
             Kind::OutcomeUnknown { why: Some(why), .. } => why.status(),
+            Kind::Login { refusal: Some(refusal), .. } => refusal.status(),
             _ => None,
         }
     }
@@ -142,9 +153,51 @@ impl ClientError {
         }
     }
 
-    /// The server wants to know who asks, or does not let them (401, 403).
+    /// The server wants to know who asks, or does not let them (401, 403), or there are no credentials to ask with.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+            || self.is_login_failed()
+    }
+
+    /// The request needs credentials, and the [provider](super::TokenProvider) could not get any: a login was refused, given up or not
+    /// possible here. The text of this error is the provider's. The request was not run.
+    pub fn is_login_failed(&self) -> bool {
+        match &*self.0 {
+            Kind::Login { .. } => true,
+            Kind::OutcomeUnknown { why: Some(why), .. } => why.is_login_failed(),
+            _ => false,
+        }
+    }
+
+    /// The scopes that the server says the request needs, where it refused it for want of some
+    /// ([insufficient scope](https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization#runtime-insufficient-scope-errors)),
+    /// or asked for a token.
+    pub fn needed_scopes(&self) -> Option<&ScopeSet> {
+        self.challenges().iter().find_map(|challenge| challenge.scope.as_ref())
+    }
+
+    /// What the server said of the credentials that it wants (`WWW-Authenticate`); empty when it said nothing.
+    pub fn challenges(&self) -> &[Challenge] {
+        match &*self.0 {
+            Kind::Refused { challenges, .. } => challenges,
+            Kind::OutcomeUnknown { why: Some(why), .. } => why.challenges(),
+            Kind::Login { refusal: Some(refusal), .. } => refusal.challenges(),
+            _ => &[],
+        }
+    }
+
+    /// Whether a handshake can go no further for want of credentials, whatever else the server speaks.
+    pub(crate) fn is_challenged(&self) -> bool {
+        match self.status() {
+            Some(StatusCode::UNAUTHORIZED) => {
+                self.error().is_none_or(|error| error.code != ErrorCode::UNSUPPORTED_PROTOCOL_VERSION)
+            }
+            Some(StatusCode::FORBIDDEN) => self
+                .challenges()
+                .iter()
+                .any(|challenge| challenge.error == Some(ChallengeError::InsufficientScope)),
+            _ => false,
+        }
     }
 
     /// The tool ran and says that its work failed; the text of this error is the tool's.
@@ -182,7 +235,21 @@ impl ClientError {
         error: Option<ErrorObject>,
         retry_after: Option<Duration>,
     ) -> Self {
-        Self::new(Kind::Refused { status, error, retry_after })
+        Self::new(Kind::Refused { status, error, retry_after, challenges: Vec::new() })
+    }
+
+    /// The same for what credentials could help with.
+    pub(crate) fn challenged(
+        status: StatusCode,
+        error: Option<ErrorObject>,
+        challenges: Vec<Challenge>,
+    ) -> Self {
+        Self::new(Kind::Refused { status, error, retry_after: None, challenges })
+    }
+
+    /// There are no credentials. `refusal`: what asked for some.
+    pub(crate) fn login_failed(refusal: Option<ClientError>, why: TokenError) -> Self {
+        Self::new(Kind::Login { refusal, why })
     }
 
     /// What a tower service ended with.
@@ -339,6 +406,10 @@ impl fmt::Display for ClientError {
             | Kind::Unreachable(Unreachable::Refused(status, Some(error))) => {
                 write!(f, "the server refused the request ({status}): {}", error.message)
             }
+            Kind::Refused { status: StatusCode::UNAUTHORIZED, error: None, .. } => f.write_str(
+                "the server asks for credentials, or does not accept those that it got (401 Unauthorized); give it a token, or log in",
+            ),
+            Kind::Login { why, .. } => why.fmt(f),
             Kind::Refused { status, error: None, .. } | Kind::Unreachable(Unreachable::Refused(status, None)) => {
                 write!(f, "the server refused the request ({status})")
             }
@@ -397,6 +468,8 @@ impl std::error::Error for ClientError {
             Kind::Connection { source, .. } if is_sentence(&**source) => source.source(),
             Kind::Connection { source, .. } => Some(&**source),
             Kind::OutcomeUnknown { why: Some(why), .. } => Some(why),
+            // The text is the provider's.
+            Kind::Login { why, .. } => why.source(),
             _ => None,
         }
     }

@@ -11,21 +11,27 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
+use throughline_proto::auth::{Challenge, ChallengeError};
+use throughline_proto::client::same_origin;
+use throughline_proto::http::routing_name;
+use throughline_proto::jsonrpc::{self, Message, ParseLimits};
 use tower_service::Service;
 
 use super::ClientError;
+use super::authorize::{AfterRefusal, Asks, Authorizing, Credentials, Refusal, TokenRequest};
+use super::http::Reading;
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 pub(crate) type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
-type Sending = Pin<Box<dyn Future<Output = Result<Response<BoxBody>, BoxError>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response<BoxBody>, BoxError>> + Send>>;
 
 /// The body of a request of a [`Client`](super::Client): nothing, or one message.
 #[derive(Clone, Debug, Default)]
 pub struct RequestBody(Bytes);
 
-#[cfg(all(test, feature = "client"))]
+#[cfg(any(feature = "auth", all(test, feature = "client")))]
 impl RequestBody {
     pub(crate) fn new(message: impl Into<Bytes>) -> Self {
         Self(message.into())
@@ -35,9 +41,10 @@ impl RequestBody {
 /// A service, its address, and the headers that every request to it carries.
 #[derive(Clone)]
 pub(crate) struct Line {
-    service: Arc<dyn Fn(Request<RequestBody>) -> Sending + Send + Sync>,
+    service: Arc<dyn Fn(Request<RequestBody>) -> Answering + Send + Sync>,
     uri: Uri,
     headers: HeaderMap,
+    authorizing: Option<Arc<Authorizing>>,
 }
 
 impl Line {
@@ -57,13 +64,14 @@ impl Line {
                     mark.store(true, Ordering::Relaxed);
                 }
                 let response = service.call(request).await.map_err(Into::into)?;
-                Ok(response.map(|body| Box::pin(Erased(Box::pin(body))) as BoxBody))
-            }) as Sending
+                Ok(response.map(boxed_body))
+            }) as Answering
         };
         Self {
             service: Arc::new(service),
             uri: Uri::from_static("http://localhost/mcp"),
             headers: HeaderMap::new(),
+            authorizing: None,
         }
     }
 
@@ -79,14 +87,24 @@ impl Line {
         self.headers = headers;
     }
 
-    /// Sends a request with the line's own headers and these.
+    pub(crate) fn set_authorizing(&mut self, authorizing: Option<Arc<Authorizing>>) {
+        self.authorizing = authorizing;
+    }
+
+    pub(crate) fn authorizing(&self) -> Option<&Arc<Authorizing>> {
+        self.authorizing.as_ref()
+    }
+
+    /// Sends a request with the line's own headers and these. Where there is a provider of credentials, a refusal that it has no
+    /// answer to is an error.
     pub(crate) async fn send(
         &self,
         method: Method,
         body: Bytes,
         extra: &HeaderMap,
+        asks: Asks,
     ) -> Result<Response<BoxBody>, ClientError> {
-        self.send_to(&self.uri, method, body, extra).await
+        self.deliver(&self.uri, method, body, extra, None, asks).await
     }
 
     /// Posts a request, and sets the mark as soon as it is on its way.
@@ -96,9 +114,7 @@ impl Line {
         extra: &HeaderMap,
         sent: Arc<AtomicBool>,
     ) -> Result<Response<BoxBody>, ClientError> {
-        let mut request = self.request(&self.uri, Method::POST, body, extra);
-        request.extensions_mut().insert(Sent(sent));
-        (self.service)(request).await.map_err(ClientError::from_service)
+        self.deliver(&self.uri, Method::POST, body, extra, Some(&sent), Asks::Person).await
     }
 
     /// The same to another address, of the same origin.
@@ -109,7 +125,37 @@ impl Line {
         body: Bytes,
         extra: &HeaderMap,
     ) -> Result<Response<BoxBody>, ClientError> {
-        let request = self.request(uri, method, body, extra);
+        self.deliver(uri, method, body, extra, None, Asks::Person).await
+    }
+
+    async fn deliver(
+        &self,
+        uri: &Uri,
+        method: Method,
+        body: Bytes,
+        extra: &HeaderMap,
+        sent: Option<&Arc<AtomicBool>>,
+        asks: Asks,
+    ) -> Result<Response<BoxBody>, ClientError> {
+        match &self.authorizing {
+            // Whatever it is, credentials of one origin are not for another.
+            Some(authorizing) if same_origin(&self.uri, uri) => {
+                let sending = Sending { line: self, uri, method, body, extra, sent };
+                // Of the calls of a client, those without a provider are not to carry its future.
+                Box::pin(sending.authorized(authorizing, asks)).await
+            }
+            _ => self.once(self.request(uri, method, body, extra), sent).await,
+        }
+    }
+
+    async fn once(
+        &self,
+        mut request: Request<RequestBody>,
+        sent: Option<&Arc<AtomicBool>>,
+    ) -> Result<Response<BoxBody>, ClientError> {
+        if let Some(sent) = sent {
+            request.extensions_mut().insert(Sent(Arc::clone(sent)));
+        }
         (self.service)(request).await.map_err(ClientError::from_service)
     }
 
@@ -140,6 +186,109 @@ impl fmt::Debug for Line {
         f.debug_struct("Line").field("uri", &self.uri).finish_non_exhaustive()
     }
 }
+
+/// A request that is sent with credentials, as often as it takes.
+struct Sending<'a> {
+    line: &'a Line,
+    uri: &'a Uri,
+    method: Method,
+    body: Bytes,
+    extra: &'a HeaderMap,
+    sent: Option<&'a Arc<AtomicBool>>,
+}
+
+impl Sending<'_> {
+    async fn authorized(
+        self,
+        authorizing: &Authorizing,
+        asks: Asks,
+    ) -> Result<Response<BoxBody>, ClientError> {
+        let may_ask = asks == Asks::Person;
+        let asked = TokenRequest { endpoint: &self.line.uri, uri: self.uri, method: &self.method, may_ask };
+        for before in 0.. {
+            let used =
+                authorizing.credentials(&asked).await.map_err(|why| ClientError::login_failed(None, why))?;
+            let mut request = self.line.request(self.uri, self.method.clone(), self.body.clone(), self.extra);
+            if let Some(used) = &used {
+                used.put_into(request.headers_mut());
+            }
+            let response = self.line.once(request, self.sent).await?;
+            authorizing.provider().answered(&asked, response.status(), response.headers());
+            let Some(mut refusal) = self.refusal(&response, used, before, may_ask) else {
+                return Ok(response);
+            };
+            // It never ran, so there is nothing to take back: https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2
+            if let Some(sent) = self.sent {
+                sent.store(false, Ordering::Relaxed);
+            }
+            // Read to its end, so that its connection can be used again.
+            let Err(error) = Reading::new(response).await else {
+                unreachable!("a status of refusal is an error")
+            };
+            if before == MOST_REFUSALS {
+                return Err(error);
+            }
+            refusal.operation = self.operation();
+            match authorizing.refused(refusal).await {
+                Ok(AfterRefusal::SendAgain) => {}
+                Ok(AfterRefusal::GiveUp) => return Err(error),
+                Err(why) => return Err(ClientError::login_failed(Some(error), why)),
+            }
+        }
+        unreachable!("the attempts end by a return")
+    }
+
+    /// What the provider may have an answer to: 401, and 403 when it is for want of scopes. See
+    /// [error handling](https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization#error-handling).
+    fn refusal(
+        &self,
+        response: &Response<BoxBody>,
+        used: Option<Credentials>,
+        before: u32,
+        may_ask: bool,
+    ) -> Option<Refusal> {
+        let (status, headers) = (response.status(), response.headers());
+        if !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return None;
+        }
+        let challenges = Challenge::parse_all(headers);
+        let wants_scopes =
+            || challenges.iter().any(|challenge| challenge.error == Some(ChallengeError::InsufficientScope));
+        (status == StatusCode::UNAUTHORIZED || wants_scopes()).then(|| Refusal {
+            endpoint: self.line.uri.clone(),
+            uri: self.uri.clone(),
+            method: self.method.clone(),
+            operation: String::new(),
+            may_ask,
+            status,
+            challenges,
+            headers: headers.clone(),
+            used,
+            before,
+        })
+    }
+
+    /// The method of the message, and the name of what it is for.
+    fn operation(&self) -> String {
+        let (method, params) = match jsonrpc::parse(&self.body, &ParseLimits::default()) {
+            Ok(jsonrpc::Frame::Single(Message::Request(request))) => (request.method, request.params),
+            Ok(jsonrpc::Frame::Single(Message::Notification(told))) => (told.method, told.params),
+            _ => return String::new(),
+        };
+        let name = params.as_ref().and_then(|params| {
+            let outline = jsonrpc::outline(Some(params)).ok()?;
+            routing_name(&method, &outline).map(|name| name.to_string())
+        });
+        match name {
+            Some(name) => format!("{method} {name}"),
+            None => method.to_string(),
+        }
+    }
+}
+
+/// How often one request is sent anew: for a nonce, for a token that was taken back, for a login, and for two steps up in
+/// scopes. A server that refuses it then does so whatever is done.
+const MOST_REFUSALS: u32 = 5;
 
 /// On a request: is to be set when it goes to the service.
 #[derive(Clone)]
@@ -180,6 +329,15 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.0.len() as u64)
     }
+}
+
+/// A body of any kind, as one kind.
+pub(crate) fn boxed_body<B>(body: B) -> BoxBody
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Box::pin(Erased(Box::pin(body)))
 }
 
 /// A body whose kind of error is forgotten.

@@ -12,7 +12,7 @@
 //! Specification: [subscriptions](https://modelcontextprotocol.io/specification/2026-07-28/basic/patterns/subscriptions).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use throughline_proto::model::{ListenParams, Meta, ResourceUpdatedParams, Subscr
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
+use super::authorize::{Asks, in_time};
 use super::call::request_id;
 use super::core::{Agreed, Core, Origin, Transport};
 use super::http::{Http, Reading, dice, modern_headers};
@@ -47,6 +48,8 @@ pub(crate) struct Listening {
     news: watch::Sender<()>,
     /// What the server does not tell of, as far as that was said in the log.
     missing: Mutex<SubscriptionFilter>,
+    /// How many wait for a subscription: for them a person may be asked to log in.
+    waiting: AtomicUsize,
     /// What carries each subscription. As many as the subscriber has open: three at most.
     tasks: Mutex<HashMap<i64, AbortHandle>>,
 }
@@ -60,6 +63,7 @@ impl Listening {
             woken: Notify::new(),
             news: watch::Sender::new(()),
             missing: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             tasks: Mutex::default(),
         }
     }
@@ -173,6 +177,8 @@ pub(crate) async fn subscribe(core: &Arc<Core>, uri: &str) -> Result<(), ClientE
     }
     let listening = &core.listening;
     let mut undo = Undo { core, uri, armed: core.settings.subscribe(uri)? };
+    listening.waiting.fetch_add(1, Ordering::Relaxed);
+    let _waiting = Waiting(listening);
     let mut news = listening.news.subscribe();
     listening.refresh(core);
     let agreed = async {
@@ -195,12 +201,21 @@ pub(crate) async fn subscribe(core: &Arc<Core>, uri: &str) -> Result<(), ClientE
         }
     };
     let patience = core.config.patience;
-    match tokio::time::timeout(patience.timeout, agreed).await {
-        Ok(outcome) => {
+    match in_time(core.config.authorizing.as_ref(), patience.timeout, agreed).await {
+        Some(outcome) => {
             undo.armed &= outcome.is_err();
             outcome
         }
-        Err(_) => Err(ClientError::timeout(throughline_proto::client::Overdue::Silent, patience)),
+        None => Err(ClientError::timeout(throughline_proto::client::Overdue::Silent, patience)),
+    }
+}
+
+/// One that waits for a subscription.
+struct Waiting<'a>(&'a Listening);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -238,6 +253,7 @@ fn wanted(core: &Core) -> SubscriptionFilter {
 /// Sees to it that what is wanted is heard of, for as long as the client lives.
 async fn listen(core: Arc<Core>) {
     let listening = &core.listening;
+    let mut renewals = core.config.authorizing.as_ref().map(|authorizing| authorizing.renewals());
     loop {
         // Before looking, so that what happens meanwhile is not missed.
         let woken = listening.woken.notified();
@@ -257,8 +273,22 @@ async fn listen(core: Arc<Core>) {
                     () = runtime::sleep_until(at) => {}
                 }
             }
-            Listen::Rest => woken.await,
+            Listen::Rest => {
+                tokio::select! {
+                    () = woken => {}
+                    () = renewed(&mut renewals) => listening.subscriber.locked().handle_credentials(),
+                }
+            }
         }
+    }
+}
+
+/// Waits for other credentials.
+async fn renewed(renewals: &mut Option<watch::Receiver<u64>>) {
+    match renewals {
+        // Its sender lives as long as the client.
+        Some(renewals) => drop(renewals.changed().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -338,7 +368,9 @@ async fn read_http(
     message: Bytes,
     headers: &HeaderMap,
 ) -> Result<(), ClientError> {
-    let mut reading = Reading::new(http.line.send(Method::POST, message, headers).await?).await?;
+    let is_waited_for = core.listening.waiting.load(Ordering::Relaxed) > 0;
+    let asks = if is_waited_for { Asks::Person } else { Asks::Nobody };
+    let mut reading = Reading::new(http.line.send(Method::POST, message, headers, asks).await?).await?;
     while let Some(received) = reading.next().await? {
         match received.message {
             Some(Ok(Message::Response(response)))

@@ -19,6 +19,7 @@
 //! The rules are the engine's ([`throughline_proto::client`]): what to try next, what a lost connection means, how long a call
 //! may take.
 
+mod authorize;
 mod cache;
 mod call;
 mod connect;
@@ -63,14 +64,23 @@ use throughline_proto::revision::Revision;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+pub use authorize::{
+    AfterRefusal, Credentials, Refusal, TokenError, TokenNeed, TokenProvider, TokenRequest, Tokens, tokens,
+};
 pub use cache::SharedCache;
 pub use call::{Calling, ResumptionToken, Round};
 pub use connect::Connect;
+#[cfg(all(test, feature = "auth"))]
+pub(crate) use connector::Names;
+#[cfg(feature = "auth")]
+pub(crate) use connector::{BadOption, Connector, Stays};
 #[cfg(feature = "client")]
 pub use connector::{HttpOptions, Proxy};
 pub use core::Peer;
 pub use error::ClientError;
 pub use line::RequestBody;
+#[cfg(feature = "auth")]
+pub(crate) use line::{BoxBody, BoxError, boxed_body};
 pub use listing::{Listed, Listing};
 pub use observed::{AnswerForm, ClientTransport, ConnectStep};
 #[cfg(feature = "client")]

@@ -17,6 +17,7 @@ use throughline_proto::client::{Answered, Envelope, Negotiation, Step, Unreachab
 use throughline_proto::model::{self, LoggingLevel};
 use throughline_proto::revision::Revision;
 
+use super::authorize::in_time;
 use super::core::{Agreed, Config, Core, Peer, Transport};
 use super::handlers::Handlers;
 use super::http::keep_open;
@@ -237,10 +238,9 @@ async fn discover(
     match &core.transport {
         Transport::Http(http) => {
             let asking = http.discover(core, revision);
-            match tokio::time::timeout(core.config.patience.timeout, asking).await {
-                Ok(answered) => answered,
-                Err(_) => Ok(Answered::TimedOut),
-            }
+            in_time(core.config.authorizing.as_ref(), core.config.patience.timeout, asking)
+                .await
+                .unwrap_or(Ok(Answered::TimedOut))
         }
         Transport::Pipe(pipe) => {
             let probe = pipe.discover(core, revision).await?;
@@ -263,10 +263,9 @@ async fn initialize(core: &Arc<Core>, revision: Revision) -> Result<(Answered, H
     match &core.transport {
         Transport::Http(http) => {
             let asking = http.initialize(core, revision);
-            match tokio::time::timeout(core.config.patience.timeout, asking).await {
-                Ok(answered) => answered,
-                Err(_) => Ok((Answered::TimedOut, HeaderMap::new())),
-            }
+            in_time(core.config.authorizing.as_ref(), core.config.patience.timeout, asking)
+                .await
+                .unwrap_or_else(|| Ok((Answered::TimedOut, HeaderMap::new())))
         }
         Transport::Pipe(pipe) => Ok((pipe.initialize(core, revision).await?, HeaderMap::new())),
     }

@@ -9,6 +9,7 @@ use throughline_proto::client::TransportKind;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ClientError;
+use super::authorize::Authorizing;
 use super::core::{Core, Transport};
 use super::http::Http;
 use super::line::Line;
@@ -17,7 +18,7 @@ use super::observed::ConnectStep;
 use super::observed::Steps;
 use super::pipe::{Pipe, follow, open_lines};
 #[cfg(feature = "client")]
-use super::{HttpOptions, ServerCommand, connector::Connector, stdio};
+use super::{HttpOptions, ServerCommand, connector::Connector, connector::is_loopback, stdio};
 
 /// Where the server is.
 pub(super) enum Target {
@@ -52,7 +53,27 @@ impl Target {
         Ok(Self::Address(uri, HttpOptions::new()))
     }
 
-    /// Opens the way. `headers`: what every HTTP request carries.
+    /// Whether credentials may be sent there.
+    ///
+    /// # Errors
+    ///
+    /// For an address in the network whose connections everybody between here and there reads.
+    pub(super) fn may_be_told_secrets(&self) -> Result<(), ClientError> {
+        #[cfg(feature = "client")]
+        if let Self::Address(uri, _) = self
+            && uri.scheme() == Some(&http::uri::Scheme::HTTP)
+            && !is_loopback(uri.host().unwrap_or_default())
+        {
+            // https://www.rfc-editor.org/rfc/rfc6750#section-5.3
+            return Err(ClientError::misconfigured(
+                "credentials are not sent over http:// to another machine, where others can read them; use an https:// \
+                 address (or, in a network that is trusted, give them as a header)",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Opens the way. `headers`: what every HTTP request carries; `authorizing`: where credentials come from.
     #[cfg_attr(
         not(feature = "client"),
         allow(unused_variables, reason = "only the network and processes have such steps")
@@ -60,10 +81,11 @@ impl Target {
     pub(super) fn open(
         self,
         headers: HeaderMap,
+        authorizing: Option<Arc<Authorizing>>,
         steps: Steps,
     ) -> Result<(Way, Option<Restart>), ClientError> {
         match self {
-            Self::Line(line) => Ok((Way::over(line, headers), None)),
+            Self::Line(line) => Ok((Way::over(line, headers, authorizing), None)),
             Self::Pipe(reader, writer) => {
                 let pipe = Pipe::new(open_lines(Box::into_pin(writer)));
                 let reader = Box::into_pin(reader);
@@ -74,7 +96,7 @@ impl Target {
                 let mut line =
                     Line::new(Connector::new(&options.on_open(steps)).map_err(ClientError::misconfigured)?);
                 line.set_uri(uri);
-                Ok((Way::over(line, headers), None))
+                Ok((Way::over(line, headers, authorizing), None))
             }
             #[cfg(feature = "client")]
             Self::Command(command) => {
@@ -87,8 +109,9 @@ impl Target {
 }
 
 impl Way {
-    fn over(mut line: Line, headers: HeaderMap) -> Self {
+    fn over(mut line: Line, headers: HeaderMap, authorizing: Option<Arc<Authorizing>>) -> Self {
         line.set_headers(headers);
+        line.set_authorizing(authorizing);
         Self { transport: Transport::Http(Http::new(line)), follow: None }
     }
 

@@ -13,7 +13,7 @@ impl Server {
     ///
     /// `private` is said instead of `public` on every page of a list as soon as the caller has a
     /// [principal](Caller::principal), or an entry of that list is [visible](super::ToolDef::visible_to) to some callers
-    /// only. Clients that listen for changes hear of them at once, however long a list is fresh. What is read of a resource
+    /// only, or needs scopes where [only what is permitted is listed](Server::list_permitted). Clients that listen for changes hear of them at once, however long a list is fresh. What is read of a resource
     /// is stale at once unless [`ResourceDef::cache`] or [`TemplateDef::cache`] says otherwise.
     ///
     /// ```
@@ -36,7 +36,7 @@ impl ResourceDef {
     /// will say the next time, and to whom.
     ///
     /// `public` means that a proxy may serve the contents to anybody, whoever the caller was that read them. It is said of
-    /// no resource that is [visible](Self::visible_to) to some callers only.
+    /// no resource that is [visible](Self::visible_to) to some callers only or needs [scopes](Self::scopes).
     ///
     /// ```
     /// use std::time::Duration;
@@ -52,7 +52,7 @@ impl ResourceDef {
     }
 
     pub(super) fn keeping(&self) -> Keeping {
-        Keeping { hints: self.cache, limited: self.visibility.is_limited() }
+        Keeping { hints: self.cache, limited: self.visibility.is_limited() || !self.scopes.is_empty() }
     }
 }
 
@@ -64,7 +64,7 @@ impl TemplateDef {
     }
 
     pub(super) fn keeping(&self) -> Keeping {
-        Keeping { hints: self.cache, limited: self.visibility.is_limited() }
+        Keeping { hints: self.cache, limited: self.visibility.is_limited() || !self.scopes.is_empty() }
     }
 }
 
@@ -128,12 +128,16 @@ mod tests {
     use throughline_proto::revision::Revision;
 
     use super::*;
-    use crate::handler::Principal;
+    use crate::handler::{Authorized, Principal};
 
     #[test]
     fn lists_are_public_only_where_everybody_sees_the_same() {
-        let nobody = Caller::new(Revision::V2026_07_28, None, None);
-        let somebody = Caller::new(Revision::V2026_07_28, None, Some(Principal::new("it", "ann")));
+        let nobody = Caller::new(Revision::V2026_07_28, None, None.into());
+        let somebody = Caller::new(
+            Revision::V2026_07_28,
+            None,
+            Some(Authorized::new(Principal::new("it", "ann"))).into(),
+        );
         let lists = ListCache::default();
         assert_eq!(lists.hints(&nobody, || false), CacheHints { ttl_ms: 60_000, scope: CacheScope::Public });
         let private = CacheHints { ttl_ms: 60_000, scope: CacheScope::Private };

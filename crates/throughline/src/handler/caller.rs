@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::Raw;
 use throughline_proto::model::{Client, ClientCapabilities};
 use throughline_proto::revision::Revision;
+
+use super::Authorized;
 
 /// Who a client is proven to be: the identity that a session is bound to.
 ///
@@ -14,7 +17,7 @@ use throughline_proto::revision::Revision;
 pub struct Principal {
     /// Who vouches: the issuer of the token, or a name of your own.
     pub issuer: Arc<str>,
-    /// Whom it stands for.
+    /// Whom it stands for. Of a token that names nobody but its client this is `client_id=` and the id, which no person is called.
     pub subject: Arc<str>,
     /// The client program that acts, where it is known.
     pub client: Option<Arc<str>>,
@@ -24,6 +27,13 @@ impl Principal {
     /// A principal without a client.
     pub fn new(issuer: impl Into<Arc<str>>, subject: impl Into<Arc<str>>) -> Self {
         Self { issuer: issuer.into(), subject: subject.into(), client: None }
+    }
+
+    /// The same, acting through this client program.
+    #[must_use]
+    pub fn with_client(mut self, client: impl Into<Arc<str>>) -> Self {
+        self.client = Some(client.into());
+        self
     }
 }
 
@@ -44,7 +54,33 @@ impl Principal {
 pub struct Caller {
     revision: Revision,
     words: Words,
-    principal: Option<Principal>,
+    standing: Standing,
+}
+
+/// What is known of whoever is at the other end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    authorized: Option<Authorized>,
+    /// It started this process or holds a pipe to it: scopes are no question.
+    is_local: bool,
+}
+
+impl Standing {
+    /// At the other end of a pipe, where a client has its rights by the process that it speaks to
+    /// ([protocol requirements](https://modelcontextprotocol.io/specification/2026-07-28/basic/authorization#protocol-requirements)).
+    pub(crate) fn local(principal: Option<Principal>) -> Self {
+        Self { authorized: principal.map(Authorized::new), is_local: true }
+    }
+
+    pub(crate) fn principal(&self) -> Option<&Principal> {
+        self.authorized.as_ref().map(Authorized::principal)
+    }
+}
+
+impl From<Option<Authorized>> for Standing {
+    fn from(authorized: Option<Authorized>) -> Self {
+        Self { authorized, is_local: false }
+    }
 }
 
 /// What a client says about itself.
@@ -60,8 +96,8 @@ enum Words {
 }
 
 impl Caller {
-    pub(crate) fn new(revision: Revision, client: Option<Arc<Client>>, principal: Option<Principal>) -> Self {
-        Self { revision, words: Words::Known(client), principal }
+    pub(crate) fn new(revision: Revision, client: Option<Arc<Client>>, standing: Standing) -> Self {
+        Self { revision, words: Words::Known(client), standing }
     }
 
     /// The caller of a request that says itself who sends it.
@@ -69,9 +105,14 @@ impl Caller {
         revision: Revision,
         capabilities: ClientCapabilities,
         info: Option<Raw>,
-        principal: Option<Principal>,
+        standing: Standing,
     ) -> Self {
-        Self { revision, words: Words::Unread { capabilities, info, client: OnceLock::new() }, principal }
+        Self { revision, words: Words::Unread { capabilities, info, client: OnceLock::new() }, standing }
+    }
+
+    /// The same client with a request of its own: tokens change while a session goes on.
+    pub(crate) fn with_authorized(&self, authorized: Authorized) -> Self {
+        Self { standing: Some(authorized).into(), ..self.clone() }
     }
 
     /// The protocol revision in use.
@@ -101,8 +142,21 @@ impl Caller {
         }
     }
 
-    /// Who the client is proven to be; `None` without a principal hook.
+    /// Who the client is proven to be; `None` where nobody checks that.
     pub fn principal(&self) -> Option<&Principal> {
-        self.principal.as_ref()
+        self.standing.principal()
+    }
+
+    /// What the client is authorized for: in a call, by the credentials of its own request; in a session's hooks and
+    /// broadcasts, by those that it was opened with. `None` where nobody checks them.
+    pub fn authorized(&self) -> Option<&Authorized> {
+        self.standing.authorized.as_ref()
+    }
+
+    /// Whether it lacks one of these scopes, where scopes are a question at all.
+    pub(crate) fn lacks(&self, required: &ScopeSet) -> bool {
+        !required.is_empty()
+            && !self.standing.is_local
+            && self.authorized().is_none_or(|authorized| !authorized.missing(required).is_empty())
     }
 }

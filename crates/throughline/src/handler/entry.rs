@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::Str;
 
 use super::router::Tables;
@@ -101,6 +102,15 @@ impl Entry {
             Entry::Prompt(prompt) => &prompt.needs,
             Entry::Resource(resource) => &resource.needs,
             Entry::Template(template) => &template.needs,
+        }
+    }
+
+    pub(super) fn scopes(&self) -> &ScopeSet {
+        match self {
+            Entry::Tool(tool) => &tool.scopes,
+            Entry::Prompt(prompt) => &prompt.scopes,
+            Entry::Resource(resource) => &resource.scopes,
+            Entry::Template(template) => &template.scopes,
         }
     }
 

@@ -7,7 +7,7 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use throughline_proto::jsonrpc::{ErrorCode, reason};
 
-use super::{Context, Needs, Principal, SessionHandle};
+use super::{Authorized, Context, Needs, Principal, SessionHandle};
 use crate::error::{McpError, Result};
 
 /// Something that a function under `#[tool]`, `#[prompt]` or `#[resource]` takes from its call instead of from the
@@ -18,6 +18,7 @@ use crate::error::{McpError, Result};
 /// | [`Context`] | the way back to the client |
 /// | [`State<S>`] | what the server shares, from [`Server::state`](super::Server::state) |
 /// | [`Principal`] | who the client is proven to be; an error where nobody is |
+/// | [`Authorized`] | the same with the scopes and the expiry of the request; an error where nobody is |
 /// | [`SessionHandle`] | the session; an error where there is none |
 /// | [`Parts`] | the head of the HTTP request |
 /// | [`Meta<T>`] | the request's `_meta`, read into `T` |
@@ -58,7 +59,7 @@ use crate::error::{McpError, Result};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be taken from a call",
     label = "not an extractor",
-    note = "an argument that the client gives must not be marked `#[extract]` and must not be named like an extractor (`Context`, `State<_>`, `Principal`, `Parts`, `SessionHandle`, `Meta<_>`)",
+    note = "an argument that the client gives must not be marked `#[extract]` and must not be named like an extractor (`Context`, `State<_>`, `Principal`, `Authorized`, `Parts`, `SessionHandle`, `Meta<_>`)",
     note = "for an extractor of your own, implement `throughline::Extract` for `{Self}`"
 )]
 pub trait Extract: Sized + Send {
@@ -190,6 +191,8 @@ macro_rules! may_be_missing {
 
 may_be_missing! {
     Principal: |cx| cx.caller().principal().cloned(),
+        "this needs to know who calls, and the server has no proof of it; send the credentials that it asks for";
+    Authorized: |cx| cx.caller().authorized().cloned(),
         "this needs to know who calls, and the server has no proof of it; send the credentials that it asks for";
     SessionHandle: |cx| cx.session().cloned(),
         "this needs a session, and this server has none; it must not be served with `stateless_http`";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use http::HeaderMap;
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::Notification;
 use throughline_proto::model::{Answer, CallToolResult, ToolAnnotations};
 use throughline_proto::session::Offer;
@@ -175,6 +176,14 @@ impl Handler for Layered {
 
     fn admit(&self, call: &Call, caller: &Caller, headers: Option<&HeaderMap>) -> Result<(), McpError> {
         self.handler.admit(call, caller, headers)
+    }
+
+    fn wants_scopes(&self) -> bool {
+        self.handler.wants_scopes()
+    }
+
+    fn scopes(&self, call: &Call, caller: &Caller) -> ScopeSet {
+        self.handler.scopes(call, caller)
     }
 
     fn notified(&self, notification: Notification, cx: Context) {

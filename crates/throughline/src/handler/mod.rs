@@ -6,6 +6,7 @@ mod answer;
 mod arguments;
 mod ask;
 mod ask_all;
+mod authorized;
 mod cache;
 mod caller;
 mod catalog;
@@ -30,6 +31,7 @@ mod prompt;
 mod registrable;
 mod resource;
 mod router;
+mod scopes;
 mod server;
 mod session;
 mod state;
@@ -44,6 +46,8 @@ use std::pin::Pin;
 pub use answer::{IntoPromptResult, IntoResourceResult, IntoToolResult, Json};
 pub use ask::{Ask, AskError, Elicit, ElicitUrl, Question, RawQuestion, Roots, Sample};
 pub use ask_all::AskAll;
+pub use authorized::{Authorized, ChallengeTerms};
+pub(crate) use caller::Standing;
 pub use caller::{Caller, Principal};
 pub use channel::CallOver;
 pub use completion::Completing;
@@ -60,6 +64,7 @@ pub use peers::{PeerInfo, PeerSet, Peers};
 pub use prompt::{PromptDef, prompt};
 pub use registrable::{Group, IntoPrompt, IntoResource, IntoTemplate, IntoTool};
 pub use resource::{ResourceDef, resource};
+pub(crate) use scopes::scope_set;
 pub use server::{Misuse, Server};
 pub use session::SessionHandle;
 pub use template::{TemplateDef, template};
@@ -73,6 +78,7 @@ pub(crate) use template::percent_decode;
 
 use crate::error::McpError;
 use http::HeaderMap;
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::{Notification, Raw, Str};
 use throughline_proto::model::ToolAnnotations;
 
@@ -107,6 +113,20 @@ pub trait Handler: Send + Sync + 'static {
     fn admit(&self, call: &Call, caller: &Caller, headers: Option<&HeaderMap>) -> Result<(), McpError> {
         let _ = (call, caller, headers);
         Ok(())
+    }
+
+    /// Whether any request needs [scopes](Self::scopes): asked for each that comes over HTTP. A handler around another one
+    /// passes the question on.
+    fn wants_scopes(&self) -> bool {
+        false
+    }
+
+    /// The scopes that a request needs of its caller, where [any does](Self::wants_scopes), in either era: one that lacks some is
+    /// refused with 403 before a stream begins and before `call`; see [`ToolDef::scopes`]. Also asked for what never comes
+    /// to `call`: `initialize`, subscriptions and the like. A handler around another one passes the question on.
+    fn scopes(&self, call: &Call, caller: &Caller) -> ScopeSet {
+        let _ = (call, caller);
+        ScopeSet::new()
     }
 
     /// A notification of a client that the engine has no use for: `notifications/initialized`,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::{Raw, Str, reason};
 use throughline_proto::model::{self, Icon, PromptArgument};
 
@@ -21,6 +22,8 @@ pub struct PromptDef {
     pub(crate) completers: BTreeMap<String, Completer>,
     pub(crate) needs: Needs,
     pub(crate) visibility: Visibility,
+    /// What its callers need.
+    pub(crate) scopes: ScopeSet,
 }
 
 /// Of the arguments as they came.
@@ -77,6 +80,7 @@ where
         completers: BTreeMap::new(),
         needs: F::needs(),
         visibility: Visibility::default(),
+        scopes: ScopeSet::new(),
     }
 }
 

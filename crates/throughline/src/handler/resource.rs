@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::Str;
 use throughline_proto::model::{self, Annotations, CacheHints, Icon};
 
@@ -16,6 +17,8 @@ pub struct ResourceDef {
     pub(crate) run: Run,
     pub(crate) needs: Needs,
     pub(crate) visibility: Visibility,
+    /// What its callers need.
+    pub(crate) scopes: ScopeSet,
     pub(super) cache: Option<CacheHints>,
 }
 
@@ -54,6 +57,7 @@ where
         run: Arc::new(run),
         needs: F::needs(),
         visibility: Visibility::default(),
+        scopes: ScopeSet::new(),
         cache: None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::HeaderMap;
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::{Raw, Str, excerpt, reason};
 use throughline_proto::model::{
     Answer, CacheHints, CallToolResult, CompleteParams, CompleteResult, Completion, ListPromptsResult,
@@ -35,6 +36,10 @@ pub(crate) struct Tables {
     pub(crate) templates: Catalog<TemplateDef>,
     pub(crate) states: Arc<States>,
     pub(crate) list_cache: ListCache,
+    /// What each request of a method needs.
+    pub(super) method_scopes: HashMap<Str, ScopeSet>,
+    /// Lists leave out what the caller lacks the scopes for.
+    pub(super) lists_permitted: bool,
     pub(crate) methods: HashMap<Str, CustomMethod>,
     pub(crate) notifications: HashMap<Str, CustomMethod>,
 }
@@ -51,17 +56,17 @@ impl Tables {
     }
 
     /// The tool of this name, where this caller may see it.
-    fn tool(&self, name: &str, caller: &Caller) -> Option<&Arc<ToolDef>> {
+    pub(super) fn tool(&self, name: &str, caller: &Caller) -> Option<&Arc<ToolDef>> {
         self.tools.get(name).filter(|tool| tool.visibility.admits(caller))
     }
 
     /// The prompt of this name, where this caller may see it.
-    fn prompt(&self, name: &str, caller: &Caller) -> Option<&Arc<PromptDef>> {
+    pub(super) fn prompt(&self, name: &str, caller: &Caller) -> Option<&Arc<PromptDef>> {
         self.prompts.get(name).filter(|prompt| prompt.visibility.admits(caller))
     }
 
     /// What reads this URI for this caller: a resource, or else the first template that it fits.
-    fn readable(&self, uri: &str, caller: &Caller) -> Option<Readable<'_>> {
+    pub(super) fn readable(&self, uri: &str, caller: &Caller) -> Option<Readable<'_>> {
         if let Some(resource) = self.resources.get(uri).filter(|resource| resource.visibility.admits(caller))
         {
             return Some(Readable::Resource(resource));
@@ -77,15 +82,21 @@ impl Tables {
         call: &Call,
         cx: &Context,
         size: usize,
-        parts: impl Fn(&T) -> (&Visibility, &U),
+        parts: impl Fn(&T) -> (&Visibility, &ScopeSet, &U),
     ) -> Result<(Vec<U>, Option<Str>, CacheHints), McpError> {
-        let (entries, next) =
-            list.page(call.cursor.as_deref(), size, |entry| parts(entry).0.admits(cx.caller())).ok_or_else(
-                || McpError::invalid_params("this `cursor` is none of ours; start again without one"),
-            )?;
-        let limited = || list.iter().any(|entry| parts(entry).0.is_limited());
-        let cache = self.list_cache.hints(cx.caller(), limited);
-        Ok((entries.into_iter().map(|entry| parts(entry).1.clone()).collect(), next, cache))
+        let shows = |entry: &T| {
+            let (visibility, scopes, _) = parts(entry);
+            visibility.admits(cx.caller()) && !(self.lists_permitted && cx.caller().lacks(scopes))
+        };
+        let (entries, next) = list.page(call.cursor.as_deref(), size, shows).ok_or_else(|| {
+            McpError::invalid_params("this `cursor` is none of ours; start again without one")
+        })?;
+        let is_limited = |entry: &T| {
+            let (visibility, scopes, _) = parts(entry);
+            visibility.is_limited() || (self.lists_permitted && !scopes.is_empty())
+        };
+        let cache = self.list_cache.hints(cx.caller(), || list.iter().any(|entry| is_limited(entry)));
+        Ok((entries.into_iter().map(|entry| parts(entry).2.clone()).collect(), next, cache))
     }
 }
 
@@ -169,8 +180,9 @@ impl Router {
             "resources/read" => read_resource(&tables, &call, cx),
             "completion/complete" => complete(&tables, &call, cx.caller()),
             "tools/list" => {
-                let page =
-                    tables.page(&tables.tools, &call, &cx, page_size, |def| (&def.visibility, &def.tool));
+                let page = tables.page(&tables.tools, &call, &cx, page_size, |def| {
+                    (&def.visibility, &def.scopes, &def.tool)
+                });
                 Reply::Ready(page.map(|(tools, next, cache)| {
                     let mut result = ListToolsResult::new(tools).with_cache(cache);
                     result.next_cursor = next;
@@ -178,8 +190,9 @@ impl Router {
                 }))
             }
             "prompts/list" => {
-                let page =
-                    tables.page(&tables.prompts, &call, &cx, page_size, |def| (&def.visibility, &def.prompt));
+                let page = tables.page(&tables.prompts, &call, &cx, page_size, |def| {
+                    (&def.visibility, &def.scopes, &def.prompt)
+                });
                 Reply::Ready(page.map(|(prompts, next, cache)| {
                     let mut result = ListPromptsResult::new(prompts).with_cache(cache);
                     result.next_cursor = next;
@@ -187,8 +200,9 @@ impl Router {
                 }))
             }
             "resources/list" => {
-                let page = tables
-                    .page(&tables.resources, &call, &cx, page_size, |def| (&def.visibility, &def.resource));
+                let page = tables.page(&tables.resources, &call, &cx, page_size, |def| {
+                    (&def.visibility, &def.scopes, &def.resource)
+                });
                 Reply::Ready(page.map(|(resources, next, cache)| {
                     let mut result = ListResourcesResult::new(resources).with_cache(cache);
                     result.next_cursor = next;
@@ -196,8 +210,9 @@ impl Router {
                 }))
             }
             "resources/templates/list" => {
-                let page = tables
-                    .page(&tables.templates, &call, &cx, page_size, |def| (&def.visibility, &def.template));
+                let page = tables.page(&tables.templates, &call, &cx, page_size, |def| {
+                    (&def.visibility, &def.scopes, &def.template)
+                });
                 Reply::Ready(page.map(|(templates, next, cache)| {
                     let mut result = ListResourceTemplatesResult::new(templates).with_cache(cache);
                     result.next_cursor = next;
@@ -213,7 +228,7 @@ impl Router {
 }
 
 /// What reads a URI.
-enum Readable<'a> {
+pub(super) enum Readable<'a> {
     Resource(&'a Arc<ResourceDef>),
     /// With the values of its variables.
     Template(&'a Arc<TemplateDef>, Vec<(String, String)>),
@@ -224,6 +239,13 @@ impl Readable<'_> {
         match self {
             Readable::Resource(resource) => &resource.needs,
             Readable::Template(template, _) => &template.needs,
+        }
+    }
+
+    pub(super) fn scopes(&self) -> &ScopeSet {
+        match self {
+            Readable::Resource(resource) => &resource.scopes,
+            Readable::Template(template, _) => &template.scopes,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderMap;
 use serde::Serialize;
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::{Notification, Raw, Str};
 use throughline_proto::model::{Implementation, ResourceUpdatedParams, ToolAnnotations};
 use throughline_proto::session::Offer;
@@ -56,6 +57,8 @@ pub(super) struct Inner {
     http_parts: AtomicBool,
     /// Whether anything that was ever registered can refuse a call before it runs.
     refuses: AtomicBool,
+    /// Whether anything that was ever registered needs scopes.
+    wants_scopes: AtomicBool,
     peers: Mutex<Vec<Peers>>,
     /// The servers that show what this one has as their own.
     pub(super) mounted_in: Mutex<Vec<Mounted>>,
@@ -79,6 +82,7 @@ impl Server {
             router: Router::default(),
             http_parts: AtomicBool::new(false),
             refuses: AtomicBool::new(false),
+            wants_scopes: AtomicBool::new(false),
             peers: Mutex::default(),
             mounted_in: Mutex::default(),
             heard: Arc::default(),
@@ -273,6 +277,7 @@ impl Server {
         }
         self.0.http_parts.fetch_or(needs.wants_http_parts(), Ordering::Relaxed);
         self.0.refuses.fetch_or(entry.can_refuse(), Ordering::Relaxed);
+        self.wants_scopes_of(entry.scopes());
         if self.0.peers.locked().is_empty() {
             return Ok(());
         }
@@ -282,6 +287,11 @@ impl Server {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// From now on requests are asked for their scopes.
+    pub(super) fn wants_scopes_of(&self, scopes: &ScopeSet) {
+        self.0.wants_scopes.fetch_or(!scopes.is_empty(), Ordering::Relaxed);
     }
 
     fn add(&self, entry: Entry) -> Result<(), Misuse> {
@@ -339,6 +349,14 @@ impl Handler for Server {
         } else {
             Ok(())
         }
+    }
+
+    fn wants_scopes(&self) -> bool {
+        self.0.wants_scopes.load(Ordering::Relaxed)
+    }
+
+    fn scopes(&self, call: &Call, caller: &Caller) -> ScopeSet {
+        self.0.router.tables().scopes(call, caller)
     }
 
     fn notified(&self, notification: Notification, cx: Context) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::jsonrpc::Str;
 use throughline_proto::model::{self, Annotations, CacheHints, Icon};
 
@@ -23,6 +24,8 @@ pub struct TemplateDef {
     pub(crate) completers: BTreeMap<String, Completer>,
     pub(crate) needs: Needs,
     pub(crate) visibility: Visibility,
+    /// What its callers need.
+    pub(crate) scopes: ScopeSet,
     pub(super) cache: Option<CacheHints>,
 }
 
@@ -90,6 +93,7 @@ where
         completers: BTreeMap::new(),
         needs: F::needs(),
         visibility: Visibility::default(),
+        scopes: ScopeSet::new(),
         cache: None,
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::http::ParamHeaders;
 use throughline_proto::jsonrpc::{Raw, Str};
 use throughline_proto::model;
@@ -22,6 +23,8 @@ pub struct ToolDef {
     pub(crate) timeout: Option<Duration>,
     pub(crate) needs: Needs,
     pub(crate) visibility: Visibility,
+    /// What its callers need.
+    pub(crate) scopes: ScopeSet,
     /// Arguments and the headers that carry them too, until the tool is registered: then its schema says it.
     headers: Vec<(Str, Str)>,
     /// What the headers of a call must say, known once the tool is registered.
@@ -77,6 +80,7 @@ where
         timeout: None,
         needs: F::needs(),
         visibility: Visibility::default(),
+        scopes: ScopeSet::new(),
         headers: Vec::new(),
         param_headers: None,
     }

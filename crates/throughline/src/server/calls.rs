@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::shares::Held;
+
 /// Counts the calls that run. Clones share the count.
 #[derive(Clone, Default)]
 pub(crate) struct Calls(Arc<Running>);
@@ -20,13 +22,17 @@ struct Running {
 /// # Drop behavior
 ///
 /// The place is free again.
-pub(crate) struct CallPermit(Arc<Running>);
+pub(crate) struct CallPermit {
+    running: Arc<Running>,
+    /// The place that it has in the share of its principal.
+    _share: Option<Held>,
+}
 
 impl Calls {
     /// A place for one more call; `None` when `most` of them run.
     pub(crate) fn permit(&self, most: usize) -> Option<CallPermit> {
         let before = self.0.count.fetch_add(1, Ordering::AcqRel);
-        let permit = CallPermit(Arc::clone(&self.0));
+        let permit = CallPermit { running: Arc::clone(&self.0), _share: None };
         (before < most).then_some(permit)
     }
 
@@ -47,11 +53,19 @@ impl Calls {
     }
 }
 
+impl CallPermit {
+    /// One that also takes a place in the share of a principal.
+    pub(crate) fn of_share(mut self, share: Option<Held>) -> Self {
+        self._share = share;
+        self
+    }
+}
+
 impl Drop for CallPermit {
     fn drop(&mut self) {
         // `notify_waiters` takes a lock that all calls share, and only a drain waits, for the last one.
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none.notify_waiters();
+        if self.running.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.running.none.notify_waiters();
         }
     }
 }

@@ -30,6 +30,10 @@ pub struct Counters {
     pub resumes_refused: u64,
     /// Appends that the event store did not take.
     pub store_failures: u64,
+    /// Requests refused because nobody vouched for their sender or it lacked a scope (401, 403).
+    pub requests_unauthorized: u64,
+    /// Requests refused because their principal takes more than its share (429).
+    pub requests_throttled: u64,
     /// Handlers that panicked.
     pub panics: u64,
 }
@@ -66,6 +70,8 @@ tally!(
     resumes_gone,
     resumes_refused,
     store_failures,
+    requests_unauthorized,
+    requests_throttled,
     panics
 );
 

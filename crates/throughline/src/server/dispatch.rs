@@ -22,13 +22,15 @@ use super::keeping::NotKept;
 use super::live::Live;
 use super::watch::Watch;
 use crate::handler::channel::Channel;
-use crate::handler::{Call, CallScope, Handler};
+use crate::handler::{Call, CallScope, Caller, Handler};
 
 /// What becomes of a request, and what one that runs came with.
 pub(crate) struct Begun {
     pub(crate) begin: Begin,
     call: Option<Call>,
     progress: Option<ProgressToken>,
+    /// Who calls, where that is more than the session's client.
+    caller: Option<Arc<Caller>>,
     /// A call that is no part of a trace moves one word for it.
     trace: Option<Box<TraceContext>>,
 }
@@ -36,7 +38,13 @@ pub(crate) struct Begun {
 impl Begun {
     /// Nothing runs.
     fn at_once(begin: Begin) -> Self {
-        Self { begin, call: None, progress: None, trace: None }
+        Self { begin, call: None, progress: None, caller: None, trace: None }
+    }
+
+    /// The call belongs to this trace, and came with credentials of its own. In place: it is large, and each request does this.
+    pub(crate) fn comes_with(&mut self, trace: Option<Box<TraceContext>>, caller: Option<Arc<Caller>>) {
+        self.trace = trace;
+        self.caller = caller;
     }
 
     /// The call belongs to this trace.
@@ -60,7 +68,7 @@ pub(crate) fn begin(
     let begin = session.handle_request(stream, request, &outline);
     let Begin::Run(no) = begin else { return Begun::at_once(begin) };
     let progress = session.progress_token(no).cloned();
-    Begun { begin, call: Some(to_call(request, &outline)), progress, trace: None }
+    Begun { begin, call: Some(to_call(request, &outline)), progress, caller: None, trace: None }
 }
 
 /// Starts the handler, or settles what needs none. To be awaited at once; no async function, because its future would hold
@@ -93,7 +101,7 @@ pub(crate) fn run<'a>(
     let scope = CallScope::new(
         channel,
         no,
-        Arc::clone(&live.caller),
+        begun.caller.unwrap_or_else(|| Arc::clone(&live.caller)),
         live.handle(),
         begun.progress,
         exchange.http_parts().cloned(),
@@ -161,11 +169,13 @@ pub(crate) fn answers_of(entries: &[Result<Message, Malformed>]) -> usize {
     entries.iter().filter(|entry| matches!(entry, Ok(Message::Request(_)) | Err(_))).count()
 }
 
-/// Runs a batch. `exchange` settles what [`answers_of`] counted, `None` where that is nothing; `permit` takes a request on
+/// Runs a batch, of `caller` where that is more than the session's client. `exchange` settles what [`answers_of`] counted, `None` where that is nothing; `permit` takes a request on
 /// or refuses it.
+#[allow(clippy::too_many_arguments, reason = "two front doors give it all that they know")]
 pub(crate) async fn run_batch(
     handler: &dyn Handler,
     live: &Arc<Live>,
+    caller: Option<Arc<Caller>>,
     stream: StreamNo,
     exchange: Option<&Arc<SessionExchange>>,
     entries: Vec<Result<Message, Malformed>>,
@@ -179,8 +189,8 @@ pub(crate) async fn run_batch(
                 let outline = jsonrpc::outline(request.params.as_ref());
                 let meta = outline.as_ref().ok().and_then(|outline| jsonrpc::meta_outline(outline.meta).ok());
                 let trace = TraceContext::of(&meta.unwrap_or_default(), headers).map(Box::new);
-                let begun =
-                    live.handle_request(|session| begin(session, stream, &request, outline)).traced(trace);
+                let mut begun = live.handle_request(|session| begin(session, stream, &request, outline));
+                begun.comes_with(trace, caller.clone());
                 match permit(&begun.begin) {
                     Ok(permit) => run(handler, exchange, slot, &request.id, begun, permit).await,
                     Err(error) => exchange.settle(slot, Some(&request.id), Err(error)),

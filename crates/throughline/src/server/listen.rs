@@ -24,6 +24,7 @@ use throughline_proto::jsonrpc::{Raw, Str};
 use throughline_proto::sse;
 use throughline_proto::stateless::{Change, Heard, Listening};
 
+use super::shares::owner;
 use super::stream::STALLED;
 use crate::handler::{Caller, PeerInfo, Principal};
 use crate::lock::Lock;
@@ -96,13 +97,14 @@ impl Listeners {
             return Err(Refusal::new(RefusalKind::ListensFull));
         }
         if let Some(principal) = caller.principal() {
-            let own = state.of_each.get(principal).copied().unwrap_or(0);
+            let principal = owner(principal);
+            let own = state.of_each.get(&principal).copied().unwrap_or(0);
             if own >= self.most_of_each {
                 return Err(Refusal::new(RefusalKind::ListensFull).with_message(format!(
                     "You listen {own} times already, as often as you may. End one of those, or ask for more in one request."
                 )));
             }
-            state.of_each.insert(principal.clone(), own + 1);
+            state.of_each.insert(principal, own + 1);
         }
         let no = state.next;
         state.next += 1;
@@ -222,6 +224,12 @@ impl Canceller {
 }
 
 impl Seat {
+    /// Ends it on the server's own accord: what waits is told, then it is answered. `server_info` is the JSON of the server's
+    /// name.
+    pub(crate) fn end_gracefully(&self, server_info: Option<&Raw>) {
+        self.listener.end(|listening| listening.end_gracefully(server_info.cloned()));
+    }
+
     pub(crate) fn canceller(&self) -> Canceller {
         Canceller(Arc::downgrade(&self.listener))
     }
@@ -291,8 +299,8 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut state = self.listeners.state.locked();
         state.all.remove(&self.no);
-        let Some(principal) = self.listener.caller.principal() else { return };
-        let last = match state.of_each.get_mut(principal) {
+        let Some(principal) = self.listener.caller.principal().map(owner) else { return };
+        let last = match state.of_each.get_mut(&principal) {
             Some(own) => {
                 *own -= 1;
                 *own == 0
@@ -300,7 +308,7 @@ impl Drop for Seat {
             None => false,
         };
         if last {
-            state.of_each.remove(principal);
+            state.of_each.remove(&principal);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,7 +44,28 @@ pub trait Listener: Send + 'static {
     ///
     /// Those of the system, as when too many files are open or the peer is gone already.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Connection>> + Send;
+
+    /// From where a connection came, as the network says it: the [`PeerAddress`] of its requests. Default: not known.
+    fn peer(connection: &Self::Connection) -> Option<SocketAddr> {
+        let _ = connection;
+        None
+    }
 }
+
+/// From where the connection came that a request arrived on: an extension of each request that [`serve`](crate::serve) hands on,
+/// where the listener [knows](Listener::peer). Behind a proxy it is the address of the proxy.
+///
+/// Other servers put it in by themselves, where a caller is known by its address:
+///
+/// ```
+/// use throughline::PeerAddress;
+///
+/// # let connection: std::net::SocketAddr = "127.0.0.1:80".parse().unwrap();
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(PeerAddress(connection));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerAddress(pub SocketAddr);
 
 impl Listener for TcpListener {
     type Connection = TcpStream;
@@ -54,5 +76,9 @@ impl Listener for TcpListener {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         Ok(connection)
+    }
+
+    fn peer(connection: &TcpStream) -> Option<SocketAddr> {
+        connection.peer_addr().ok()
     }
 }

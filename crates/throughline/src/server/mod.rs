@@ -12,6 +12,8 @@
 //!   a call         driving: runs its handler to the end; watch: its span, and how long it took
 //!   a modern       modern: its metadata, whether it may    the same
 //!   request        run; nothing outlives it
+//!   who asks         who: its principal, its share         it is whoever has the pipe
+//!   may it?        scopes: of endpoint, method, tool     not asked
 //!   a session      live (engine session, open asks)      live, one for each process
 //!                  in the registry (caps, expiry)
 //!   a stream       stream (the one writer, its reader's  pipe: everything goes the same way;
@@ -37,27 +39,36 @@ mod modern;
 #[cfg(feature = "opentelemetry")]
 mod opentelemetry;
 mod outlet;
+#[cfg(feature = "auth")]
+mod pace;
 mod patient_io;
 mod pipe;
 mod queue;
 mod registry;
 mod rounds;
+mod scopes;
 mod serve;
+mod shares;
 mod stdio;
 mod stream;
 mod streamable_http;
 mod tail;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
+mod who;
 
 pub use counters::Counters;
 pub use era::Era;
 pub use http_sse::{HttpSse, InvalidPath};
 pub use keeping::{AfterRestart, Interrupted};
-pub use listener::Listener;
+pub use listener::{Listener, PeerAddress};
 pub use registry::Closed;
 pub use serve::{Serve, serve};
 pub use stdio::Stdio;
 pub use stream::StoreFailure;
 pub use streamable_http::{Builder, ResponseBody, ResponseMode, RestoreError, Restored, StreamableHttp};
+#[cfg(feature = "tls")]
+pub use tls::{ServerTls, TlsConnection, TlsError, TlsListener};

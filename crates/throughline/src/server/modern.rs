@@ -22,7 +22,7 @@ use super::rounds::Asking;
 use super::watch::Watch;
 use crate::error::McpError;
 use crate::handler::channel::Channel;
-use crate::handler::{Call, CallScope, Caller, Handler, Principal};
+use crate::handler::{Call, CallScope, Caller, Handler, Principal, Standing};
 use crate::runtime;
 
 /// What the modern requests of one front door share.
@@ -61,6 +61,16 @@ pub(crate) enum Step {
     Call(Admitted),
 }
 
+impl Step {
+    /// Who asks for it.
+    pub(crate) fn caller(&self) -> &Caller {
+        match self {
+            Step::Discover(caller) | Step::Listen(caller) => caller,
+            Step::Call(admitted) => &admitted.caller,
+        }
+    }
+}
+
 impl Modern {
     pub(crate) fn new(era: Era, keys: Arc<KeyRing>, tally: Arc<Tally>) -> Arc<Self> {
         Arc::new(Self { supported: era.revisions(), extras: OnceLock::new(), keys, tally })
@@ -78,14 +88,14 @@ impl Modern {
         request: &Request,
         outline: &Outline<'_>,
         meta: &MetaOutline<'_>,
-        principal: Option<Principal>,
+        standing: Standing,
         headers: Option<&HeaderMap>,
         permit: impl FnOnce() -> Result<CallPermit, Refusal>,
     ) -> Result<Begun, Refusal> {
         let metadata = self.read(&request.method, meta)?;
         let Metadata { revision, capabilities, client_info, log_level, progress_token, .. } = metadata;
         let info = client_info.zip(request.params.as_ref()).map(|(info, params)| params.slice(info));
-        let caller = Caller::unread(revision, capabilities, info, principal);
+        let caller = Caller::unread(revision, capabilities, info, standing);
         let step = match &*request.method {
             "server/discover" => Step::Discover(caller),
             "subscriptions/listen" => Step::Listen(caller),

@@ -25,6 +25,8 @@ pub enum Closed {
     Evicted,
     /// Over HTTP+SSE, its client read nothing of its stream for ten seconds: what is lost there cannot be resumed.
     Unread,
+    /// Over HTTP+SSE, its client's authorization expired, and it sent no newer credentials with a message.
+    Expired,
     /// The server shuts down. Where the store keeps sessions it lives on in the next process.
     Shutdown,
 }

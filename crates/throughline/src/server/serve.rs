@@ -1,10 +1,12 @@
 //! Serves an HTTP service on a listener.
 
+use std::any::Any;
 use std::error::Error;
 use std::future::{Future, IntoFuture, pending};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,18 +15,19 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
+use pin_project_lite::pin_project;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
 use super::StreamableHttp;
-use super::listener::Listener;
+use super::listener::{Listener, PeerAddress};
 use super::patient_io::PatientIo;
 use crate::handler::Server;
 use crate::runtime;
 
-/// Serves `service` on `listener` over HTTP/1.1 and HTTP/2 without TLS (h2c), until it is told to stop.
+/// Serves `service` on `listener` over HTTP/1.1 and HTTP/2, until it is told to stop. Without TLS (h2c), unless it is told which
+/// certificate to show: `Serve::tls`, with the feature `tls`.
 ///
 /// `service` is a [`StreamableHttp`], or any tower service that calls one for a path of its own. `listener` is a
 /// [`TcpListener`], or any other [`Listener`]. `.await` the result.
@@ -103,6 +106,20 @@ impl<L, S> Serve<L, S> {
         self
     }
 
+    /// Speaks HTTPS, showing this certificate.
+    #[cfg(feature = "tls")]
+    pub fn tls(self, tls: super::ServerTls) -> Serve<super::TlsListener<L>, S> {
+        Serve {
+            listener: super::TlsListener::new(self.listener, tls),
+            service: self.service,
+            stop: self.stop,
+            draining: self.draining,
+            max_connections: self.max_connections,
+            header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
+        }
+    }
+
     /// How many connections there may be; further ones wait to be accepted. Default: 16,384.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections;
@@ -144,14 +161,16 @@ where
         let places = Arc::new(Semaphore::new(max_connections));
         let (stopping, stopped) = watch::channel(());
         let builder = Arc::new(connection_builder(header_timeout));
+        let endpoint = (&service as &dyn Any).downcast_ref::<StreamableHttp>().cloned();
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
                 accepted = accept(&mut listener, &places) => accepted,
             };
             let (connection, place) = accepted;
+            let peer = L::peer(&connection).map(PeerAddress);
+            let service = OfPeer { endpoint: endpoint.clone(), service: service.clone(), peer };
             let io = TokioIo::new(PatientIo::new(connection, header_timeout, write_timeout));
-            let service = TowerToHyperService::new(service.clone());
             let (builder, mut stopped) = (Arc::clone(&builder), stopped.clone());
             runtime::spawn(async move {
                 let connection = builder.serve_connection(io, service);
@@ -203,6 +222,79 @@ impl<L: std::fmt::Debug, S> std::fmt::Debug for Serve<L, S> {
         f.debug_struct("Serve").field("listener", &self.listener).finish_non_exhaustive()
     }
 }
+
+/// The service, with the address of its peer on each request that anybody may look at.
+#[derive(Clone)]
+struct OfPeer<S> {
+    service: S,
+    /// The service, where it is an endpoint with nothing in front: then it is known whether anybody looks, and the first extension
+    /// of a request costs three allocations.
+    endpoint: Option<StreamableHttp>,
+    peer: Option<PeerAddress>,
+}
+
+/// As hyper wants it. A service that is ready at once, as nearly all are, is called without a step in between.
+impl<S, B> hyper::service::Service<Request<Incoming>> for OfPeer<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<B>;
+    type Error = BoxError;
+    type Future = Answering<S>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answering<S> {
+        if let Some(peer) = self.peer
+            && self.endpoint.as_ref().is_none_or(StreamableHttp::shows_heads)
+        {
+            request.extensions_mut().insert(peer);
+        }
+        let mut service = self.service.clone();
+        // Who has to wait asks again, and says there whom to wake.
+        match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Answering::Running { answer: service.call(request) },
+            Poll::Ready(Err(error)) => Answering::Failed { error: Some(error.into()) },
+            Poll::Pending => Answering::Waiting { waiting: Box::new((service, Some(request))) },
+        }
+    }
+}
+
+pin_project! {
+    /// The answer of a service, which is awaited until it is ready.
+    #[project = Step]
+    enum Answering<S: Service<Request<Incoming>>> {
+        Running { #[pin] answer: S::Future },
+        Waiting { waiting: Box<(S, Option<Request<Incoming>>)> },
+        Failed { error: Option<BoxError> },
+    }
+}
+
+impl<S, B> Future for Answering<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<Response<B>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let answer = match self.as_mut().project() {
+                Step::Running { answer } => return answer.poll(cx).map_err(Into::into),
+                Step::Waiting { waiting } => {
+                    let (service, request) = &mut **waiting;
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
+                    service.call(request.take().expect("it is called once"))
+                }
+                Step::Failed { error } => {
+                    return Poll::Ready(Err(error.take().expect("it is not polled after its end")));
+                }
+            };
+            self.set(Self::Running { answer });
+        }
+    }
+}
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 fn connection_builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use throughline_proto::sse;
 
-use super::stream::{Stream, Turn};
+use super::stream::{Closing, Stream, Turn};
 use crate::store::{Page, ReadBudget, ReadError, Soon, Watch};
 
 type Reading = Pin<Box<dyn Future<Output = Result<Page, ReadError>> + Send>>;
@@ -70,6 +70,16 @@ impl Tail {
     pub(crate) fn skipping_gaps(mut self) -> Self {
         self.skips_gaps = true;
         self
+    }
+
+    /// Who reads is no longer authorized: the connection closes once it has what was there, and its client, coming back with its
+    /// last id and newer credentials, misses nothing. False for one that has no id yet that it could come back with.
+    pub(crate) fn expire(&mut self) -> bool {
+        let can_come_back = !self.skips_gaps || self.stream.is_standalone();
+        if can_come_back {
+            self.stream.close_own_reader(self.number, Closing::Retry(self.retry));
+        }
+        can_come_back
     }
 
     /// Whether the last piece was given.

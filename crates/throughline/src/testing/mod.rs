@@ -7,6 +7,7 @@ mod event;
 mod running;
 mod script;
 mod transcript;
+mod vouched;
 
 use std::fmt;
 use std::future::Future;
@@ -33,7 +34,7 @@ use script::{Script, Skips};
 use transcript::Transcript;
 
 use crate::client::{Calling, Client, ClientError, Connect, StreamStatus};
-use crate::handler::Handler;
+use crate::handler::{Authorized, Handler};
 use crate::runtime;
 use crate::server::StreamableHttp;
 
@@ -74,6 +75,35 @@ impl Kit {
     /// When the server refuses the session.
     pub async fn over(endpoint: StreamableHttp) -> Self {
         Self::connect(Client::over(endpoint)).await
+    }
+
+    /// Plugs into an endpoint as somebody whom the lock in front of it let in: for tools that need
+    /// [scopes](crate::ToolDef::scopes), or to know who calls.
+    ///
+    /// ```
+    /// use throughline::auth::ScopeSet;
+    /// use throughline::testing::Kit;
+    /// use throughline::{Authorized, Context, Principal, Server, StreamableHttp, tool};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// async fn remove(cx: Context) -> String {
+    ///     let who = cx.caller().principal().map_or("nobody", |who| &*who.subject);
+    ///     format!("{who} removed it")
+    /// }
+    /// let server = Server::new("files", "1.0.0").tool(tool("remove", remove).scopes(["files:write"]));
+    /// let ann = Authorized::new(Principal::new("it", "ann")).with_scopes(ScopeSet::parse("files:write")?);
+    /// let mut kit = Kit::authorized(StreamableHttp::new(server), ann).await;
+    /// assert_eq!(kit.call("remove", ()).text().await, "ann removed it");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses the session.
+    pub async fn authorized(endpoint: StreamableHttp, authorized: Authorized) -> Self {
+        Self::connect(Client::over(vouched::Vouched::new(endpoint, authorized))).await
     }
 
     /// Connects in this way: another revision, other capabilities, headers, or a server that is reached over a socket.

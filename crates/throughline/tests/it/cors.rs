@@ -25,7 +25,7 @@ async fn a_named_origin_is_answered_and_may_read_the_session_id() {
 
     let hello = wire.post(initialize(Revision::V2025_11_25, &json!({}))).send().await;
     assert_eq!((hello.status(), hello.header("access-control-allow-origin")), (200, APP));
-    insta::assert_snapshot!(hello.header("access-control-expose-headers"), @"Mcp-Session-Id, Retry-After");
+    insta::assert_snapshot!(hello.header("access-control-expose-headers"), @"Mcp-Session-Id, Retry-After, WWW-Authenticate");
     // A refusal can be read too, and a stream.
     let refused = wire.post(request(1, "ping", json!({}))).send().await;
     assert_eq!((refused.status(), refused.header("access-control-allow-origin")), (400, APP));

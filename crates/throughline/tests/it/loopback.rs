@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use http::request::Parts;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use throughline::revision::Revision;
-use throughline::{Client, StreamStatus, StreamableHttp};
+use throughline::{Client, Context, PeerAddress, Principal, Server, StreamStatus, StreamableHttp, tool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -47,6 +48,36 @@ async fn every_revision_over_http_1() {
         assert_eq!(wire.post(request(2, "ping", json!({}))).send().await.status(), 404);
     }
     served.stop().await;
+}
+
+/// Where nobody looks at heads it is left out: whoever looks must find it.
+#[tokio::test]
+async fn hooks_and_handlers_see_the_address_of_the_peer() {
+    fn seen(parts: &Parts) -> String {
+        parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip().to_string()).unwrap_or_default()
+    }
+
+    /// Says where its caller is.
+    #[tool]
+    async fn peer(parts: Parts) -> String {
+        seen(&parts)
+    }
+
+    let looks = StreamableHttp::new(Server::new("it", "1").tool(peer));
+    let named = tool("peer", |cx: Context| async move {
+        cx.caller().principal().map(|principal| principal.subject.to_string()).unwrap_or_default()
+    });
+    let hooked = StreamableHttp::builder(Server::new("it", "1").tool(named))
+        .principal(|parts| Some(Principal::new("address", seen(parts))))
+        .build();
+    for endpoint in [looks, hooked] {
+        let served = Loopback::serve(&endpoint).await;
+        let client = Client::over(Checked::new(Tcp(served.address))).await.unwrap();
+        let result = client.call_tool("peer", &json!({})).await.unwrap();
+        assert_eq!(result.content[0].as_text(), Some("127.0.0.1"));
+        client.close().await.unwrap();
+        served.stop().await;
+    }
 }
 
 #[tokio::test]

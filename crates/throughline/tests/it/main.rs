@@ -5,6 +5,7 @@
 mod support;
 
 mod asks;
+mod auth;
 mod bad_input;
 mod batches;
 mod caching;
@@ -22,6 +23,8 @@ mod headers;
 mod http_sse;
 mod layers;
 mod listen;
+#[cfg(feature = "auth")]
+mod logins;
 mod loopback;
 #[cfg(feature = "macros")]
 mod macros;

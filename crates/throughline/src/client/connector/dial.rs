@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -52,6 +53,55 @@ pub(super) struct Dialed {
     pub(super) http2: bool,
 }
 
+/// Which addresses may be connected to: all, unless it was said. It is asked about those that a name was found to have, and
+/// then these are connected to, so that a name that has others a moment later gains nothing.
+#[derive(Clone, Default)]
+pub(super) struct Admits(pub(super) Option<Arc<Admitting>>);
+
+/// Is this address admitted, with TLS or without?
+type Admitting = dyn Fn(bool, IpAddr) -> bool + Send + Sync;
+
+impl Admits {
+    fn admit(&self, tls: bool, address: IpAddr) -> bool {
+        self.0.as_ref().is_none_or(|admits| admits(tls, address))
+    }
+}
+
+impl std::fmt::Debug for Admits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Admits(some)" } else { "Admits(all)" })
+    }
+}
+
+/// Where the addresses of a name come from: the system, unless a test says otherwise.
+#[derive(Clone, Default)]
+pub(crate) struct Names(#[cfg(test)] Option<Arc<Finding>>);
+
+#[cfg(test)]
+type Finding = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
+
+impl Names {
+    #[cfg(test)]
+    pub(crate) fn by(find: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(find)))
+    }
+
+    /// The addresses of a host, with this port.
+    pub(crate) async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(test)]
+        if let Some(find) = &self.0 {
+            return Ok(find(host).into_iter().map(|address| SocketAddr::new(address, port)).collect());
+        }
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Names")
+    }
+}
+
 /// How far a new connection has come, for the error when it took too long.
 #[derive(Debug, Default)]
 pub(super) struct Progress(AtomicU8);
@@ -84,9 +134,18 @@ impl Progress {
 }
 
 /// Connects.
-pub(super) async fn dial(target: &Target, tls: &Tls, progress: &Progress) -> Result<Dialed, HttpError> {
+pub(super) async fn dial(
+    target: &Target,
+    tls: &Tls,
+    admits: &Admits,
+    names: &Names,
+    progress: &Progress,
+) -> Result<Dialed, HttpError> {
     let io: Box<dyn Io> = match &target.route {
-        Route::Direct => Box::new(tcp(&target.host, target.port, &target.name, progress).await?),
+        Route::Direct => {
+            let admits = |address| admits.admit(target.https, address);
+            Box::new(tcp(&target.host, target.port, &target.name, admits, names, progress).await?)
+        }
         Route::Forward(proxy) => to_proxy(proxy, tls, progress).await?,
         Route::Tunnel(proxy) => {
             let io = to_proxy(proxy, tls, progress).await?;
@@ -105,7 +164,8 @@ pub(super) async fn dial(target: &Target, tls: &Tls, progress: &Progress) -> Res
 
 async fn to_proxy(proxy: &ProxyAddress, tls: &Tls, progress: &Progress) -> Result<Box<dyn Io>, HttpError> {
     let name: Name = format!("the proxy {}", proxy.name()).into();
-    let io = tcp(&proxy.host, proxy.port, &name, progress).await?;
+    // The proxy is the choice of whoever runs this program, and no address that a peer named.
+    let io = tcp(&proxy.host, proxy.port, &name, |_| true, &Names::default(), progress).await?;
     if !proxy.https {
         return Ok(Box::new(io));
     }
@@ -152,12 +212,19 @@ async fn tunnel(io: Box<dyn Io>, proxy: &ProxyAddress, server: &Name) -> Result<
 }
 
 /// A TCP connection to the first address of `host` that answers.
-async fn tcp(host: &str, port: u16, name: &Name, progress: &Progress) -> Result<TcpStream, HttpError> {
+async fn tcp(
+    host: &str,
+    port: u16,
+    name: &Name,
+    admits: impl Fn(IpAddr) -> bool,
+    names: &Names,
+    progress: &Progress,
+) -> Result<TcpStream, HttpError> {
     let addresses = match host.parse::<IpAddr>() {
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => {
             progress.at(Step::Name);
-            let found = tokio::net::lookup_host((host, port)).await.map_err(|error| {
+            let found = names.look_up(host, port).await.map_err(|error| {
                 HttpError::unreachable(
                     format!("the name `{host}` cannot be resolved; check how it is written, and the network"),
                     Some(error.into()),
@@ -166,6 +233,14 @@ async fn tcp(host: &str, port: u16, name: &Name, progress: &Progress) -> Result<
             interleaved(found)
         }
     };
+    let found = addresses.len();
+    let addresses: Vec<_> = addresses.into_iter().filter(|address| admits(address.ip())).collect();
+    if addresses.is_empty() && found > 0 {
+        return Err(HttpError::unreachable(
+            format!("{name} is at an address of a private network, which may not be reached from here"),
+            None,
+        ));
+    }
     progress.at(Step::Tcp);
     let attempts = addresses.into_iter().take(MOST_ADDRESSES).map(TcpStream::connect);
     let stream = race(attempts, HEAD_START).await.map_err(|error| match error {
@@ -315,7 +390,10 @@ mod tests {
     async fn sockets_do_not_wait_and_are_probed() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stream = tcp("localhost", port, &"here".into(), &Progress::default()).await.unwrap();
+        let stream =
+            tcp("localhost", port, &"here".into(), |_| true, &Names::default(), &Progress::default())
+                .await
+                .unwrap();
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
         #[cfg(target_os = "linux")]
@@ -325,6 +403,31 @@ mod tests {
             assert_eq!(socket.tcp_keepalive_interval().unwrap(), PROBE_EVERY);
             assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
         }
+    }
+
+    #[tokio::test]
+    async fn addresses_that_are_not_admitted_are_not_connected_to() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["localhost", "127.0.0.1"] {
+            let asked = AtomicU8::new(0);
+            let admits = |address: IpAddr| {
+                assert!(address.is_loopback());
+                asked.fetch_add(1, Ordering::Relaxed);
+                false
+            };
+            let error = tcp(host, port, &"here".into(), admits, &Names::default(), &Progress::default())
+                .await
+                .unwrap_err();
+            assert!(error.to_string().contains("may not be reached"), "{error}");
+            assert!(asked.load(Ordering::Relaxed) > 0);
+        }
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => Some(accepted),
+            () = tokio::task::yield_now() => None,
+        };
+        assert!(accepted.is_none());
     }
 
     async fn after(millis: u64, result: Result<u64, u64>) -> Result<u64, u64> {

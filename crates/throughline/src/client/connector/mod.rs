@@ -41,9 +41,12 @@ use dial::Route;
 use pool::{Connection, Lease, Origin, Pool};
 
 pub(crate) use body::NetworkBody;
+#[cfg(all(test, feature = "auth"))]
+pub(crate) use dial::Names;
 pub(crate) use error::HttpError;
 pub(crate) use options::BadOption;
 pub use options::{HttpOptions, Proxy};
+pub(crate) use proxy::is_loopback;
 
 /// Sends requests over the network: HTTP/2 where the server agrees to it during the TLS handshake, else HTTP/1.1.
 ///
@@ -87,12 +90,21 @@ impl Service<Request<RequestBody>> for Connector {
     }
 }
 
+/// On a request: it goes to its address alone, and a redirect is the answer. It holds secrets.
+#[cfg(feature = "auth")]
+#[derive(Clone, Copy)]
+pub(crate) struct Stays;
+
 /// Sends a request, and again to where it is redirected.
 async fn send(pool: &Pool, mut request: Request<RequestBody>) -> Result<Response<NetworkBody>, HttpError> {
     request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
     let mut followed = 0;
     loop {
         let response = exchange(pool, &request).await?;
+        #[cfg(feature = "auth")]
+        if request.extensions().get::<Stays>().is_some() {
+            return Ok(response);
+        }
         let next = redirect(response.status(), response.headers(), request.method(), request.uri(), followed)
             .map_err(HttpError::redirected)?;
         let Some(next) = next else { return Ok(response) };

@@ -2,11 +2,16 @@
 
 use std::error::Error;
 use std::fmt;
+#[cfg(feature = "auth")]
+use std::net::IpAddr;
+#[cfg(feature = "auth")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::dial::{Admits, Names};
 use super::proxy::{Proxies, ProxyAddress};
 use crate::client::observed::Steps;
 
@@ -30,6 +35,8 @@ pub struct HttpOptions {
     system_roots: bool,
     bundled_roots: bool,
     steps: Steps,
+    admits: Admits,
+    names: Names,
 }
 
 /// How servers are reached.
@@ -62,6 +69,8 @@ impl HttpOptions {
             system_roots: true,
             bundled_roots: true,
             steps: Steps::default(),
+            admits: Admits::default(),
+            names: Names::default(),
         }
     }
 
@@ -121,6 +130,29 @@ impl HttpOptions {
         self
     }
 
+    /// Connects only to addresses that `admits` takes, with TLS (`true`) or without, whatever name they were found by. Not so
+    /// through a proxy, which looks names up by itself.
+    #[cfg(feature = "auth")]
+    pub(crate) fn connect_only(
+        mut self,
+        admits: impl Fn(bool, IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.admits = Admits(Some(Arc::new(admits)));
+        self
+    }
+
+    /// Where the addresses of names come from.
+    #[cfg(feature = "auth")]
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    #[cfg(all(test, feature = "auth"))]
+    pub(crate) fn with_names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
     /// The same, checked.
     pub(super) fn settings(&self) -> Result<Settings, BadOption> {
         let proxies = match &self.proxy {
@@ -157,6 +189,8 @@ impl HttpOptions {
             system_roots: self.system_roots,
             bundled_roots: self.bundled_roots,
             steps: self.steps.clone(),
+            admits: self.admits.clone(),
+            names: self.names.clone(),
         })
     }
 }
@@ -219,6 +253,8 @@ pub(super) struct Settings {
     pub(super) system_roots: bool,
     pub(super) bundled_roots: bool,
     pub(super) steps: Steps,
+    pub(super) admits: Admits,
+    pub(super) names: Names,
 }
 
 /// See [`HttpOptions::connect_timeout`].

@@ -196,7 +196,8 @@ impl Pool {
             // Whoever went before may have found out that nothing can be shared.
             alone = (!origin.speaks_http1.load(Ordering::Relaxed)).then_some(turn);
         }
-        let dialed = dial(&origin.target, &self.tls, progress).await?;
+        let dialed =
+            dial(&origin.target, &self.tls, &self.settings.admits, &self.settings.names, progress).await?;
         self.settings.steps.done(ConnectStep::Reached);
         let ended = |error| HttpError::ended_before(origin.name(), error);
         let kind = if dialed.http2 {

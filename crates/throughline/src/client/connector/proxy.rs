@@ -196,7 +196,8 @@ impl Except {
 }
 
 /// Names and addresses of this machine: a proxy elsewhere would look for them on its own machine.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost"
         || name.ends_with(".localhost")

@@ -12,6 +12,7 @@ use throughline_proto::jsonrpc::{Message, Raw, RequestId, Response, excerpt};
 use super::reading::Received;
 use super::{Http, Reading, check_session, dice, ending_of};
 use crate::client::ClientError;
+use crate::client::authorize::Asks;
 use crate::client::call::{ResumptionToken, request_id};
 use crate::client::core::{Agreed, Core, Origin};
 use crate::client::in_flight::Pending;
@@ -108,7 +109,7 @@ impl Http {
                 }
                 Next::Authorize | Next::Stop(_) => return Err(ClientError::outcome_unknown(why)),
             }
-            let error = match self.get(agreed, stream.following.cursor()).await {
+            let error = match self.get(agreed, stream.following.cursor(), Asks::Person).await {
                 Ok(reading) => {
                     stream.following.handle_open(runtime::now());
                     return Ok(reading);
@@ -124,14 +125,19 @@ impl Http {
     }
 
     /// Opens a stream: the standalone one without a cursor, what a cursor belongs to with one.
-    pub(super) async fn get(&self, agreed: &Agreed, cursor: Option<&str>) -> Result<Reading, ClientError> {
+    pub(super) async fn get(
+        &self,
+        agreed: &Agreed,
+        cursor: Option<&str>,
+        asks: Asks,
+    ) -> Result<Reading, ClientError> {
         let mut headers = agreed.headers.clone();
         if let Some(cursor) = cursor {
             let cursor = HeaderValue::from_str(cursor)
                 .map_err(|_| ClientError::peer("the id of its last event cannot be sent back in a header"))?;
             headers.insert(LAST_EVENT_ID, cursor);
         }
-        let response = self.line.send(Method::GET, Bytes::new(), &headers).await?;
+        let response = self.line.send(Method::GET, Bytes::new(), &headers, asks).await?;
         let reading = Reading::new(response).await?;
         check_session(agreed, &reading.headers);
         if reading.is_stream() {

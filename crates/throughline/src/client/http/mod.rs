@@ -37,6 +37,7 @@ pub(crate) use session::write_initialize;
 pub(crate) use standalone::keep_open;
 
 use super::ClientError;
+use super::authorize::Asks;
 use super::call::{Spec, request_id};
 use super::core::{Agreed, Core};
 use super::in_flight::Pending;
@@ -70,8 +71,8 @@ impl Http {
     }
 
     /// Posts a message that is not answered.
-    pub(crate) async fn post(&self, agreed: &Agreed, message: Bytes) -> Result<(), ClientError> {
-        let response = self.line.send(Method::POST, message, &agreed.headers).await?;
+    pub(crate) async fn post(&self, agreed: &Agreed, message: Bytes, asks: Asks) -> Result<(), ClientError> {
+        let response = self.line.send(Method::POST, message, &agreed.headers, asks).await?;
         if response.status().is_success() {
             // Whatever it says beside that, nobody reads it.
             return Ok(());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{Response, StatusCode};
+use throughline_proto::auth::Challenge;
 use throughline_proto::jsonrpc::{Frame, Malformed, Message, ParseLimits, parse};
 use throughline_proto::sse::Decoder;
 
@@ -87,6 +88,9 @@ impl Reading {
             Some(Ok(Frame::Single(Message::Response(response)))) => response.outcome.err(),
             _ => None,
         };
+        if matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return ClientError::challenged(self.status, error, Challenge::parse_all(&self.headers));
+        }
         ClientError::refused(self.status, error, wait.map(Duration::from_secs))
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::{Http, Reading, modern_headers};
 use crate::client::ClientError;
+use crate::client::authorize::{Asks, in_time};
 use crate::client::core::{Agreed, Core, FAREWELL, Peer, Transport};
 use crate::client::negotiate::renegotiate;
 
@@ -91,13 +92,13 @@ impl Http {
         let opening = Arc::clone(core);
         core.spawn(async move {
             let patience = opening.config.patience;
-            let opened = match tokio::time::timeout(patience.timeout, open_another(&opening)).await {
-                Ok(opened) => opened,
-                Err(_) => Err(ClientError::timeout(Overdue::Silent, patience)),
-            };
+            let authorizing = opening.config.authorizing.as_ref();
+            let opened = in_time(authorizing, patience.timeout, open_another(&opening))
+                .await
+                .unwrap_or_else(|| Err(ClientError::timeout(Overdue::Silent, patience)));
             // What the session before was told comes before whatever waits for this one.
             if matches!(opened, Ok(true))
-                && tokio::time::timeout(patience.timeout, opening.restore_settings()).await.is_err()
+                && in_time(authorizing, patience.timeout, opening.restore_settings()).await.is_none()
             {
                 tracing::warn!("the new session could not be told its settings in time");
             }
@@ -113,7 +114,8 @@ impl Http {
     /// [session management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management).
     pub(crate) async fn end_session(&self, agreed: &Agreed) -> Result<(), ClientError> {
         let ending = async {
-            let response = self.line.send(Method::DELETE, Bytes::new(), &agreed.headers).await?;
+            let response =
+                self.line.send(Method::DELETE, Bytes::new(), &agreed.headers, Asks::Nobody).await?;
             Reading::new(response).await
         };
         let ended = tokio::time::timeout(FAREWELL, ending).await.unwrap_or_else(|_| {
@@ -140,9 +142,14 @@ impl Http {
         body: Bytes,
         headers: &HeaderMap,
     ) -> Result<(Answered, HeaderMap), ClientError> {
-        let response = self.line.send(Method::POST, body, headers).await?;
-        let mut reading = match Reading::new(response).await {
+        let read = match self.line.send(Method::POST, body, headers, Asks::Person).await {
+            Ok(response) => Reading::new(response).await,
+            Err(error) => Err(error),
+        };
+        let mut reading = match read {
             Ok(reading) => reading,
+            // Whatever it speaks, it speaks to others only.
+            Err(error) if error.is_login_failed() || error.is_challenged() => return Err(error),
             Err(error) => {
                 let answered = match (error.status(), error.error()) {
                     (Some(status), Some(object)) => Answered::Error(status, object.clone()),

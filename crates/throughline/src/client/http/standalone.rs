@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use throughline_proto::client::{Ending, Following, Next, RetryPolicy, StreamKind};
 
 use super::{Http, Reading, dice, ending_of};
+use crate::client::authorize::Asks;
 use crate::client::core::{Agreed, Core, Origin, Transport};
 use crate::client::{ClientError, StreamStatus};
 use crate::runtime;
@@ -28,6 +29,8 @@ pub(crate) async fn keep_open(core: Arc<Core>) {
             following.restart();
         }
         agreed = now;
+        // Before the stream is asked for, so that what is renewed meanwhile is not missed.
+        let renewals = core.config.authorizing.as_ref().map(|authorizing| authorizing.renewals());
         let next = tokio::select! {
             ended = connection(&core, &agreed, &mut following) => match ended {
                 Ok(next) => next,
@@ -57,7 +60,8 @@ pub(crate) async fn keep_open(core: Arc<Core>) {
                     () = superseded(&core, &agreed) => {}
                 }
             }
-            Next::Reinitialize { at } if core.config.renews => {
+            // Without a session there is none that could be gone: the server has no GET.
+            Next::Reinitialize { at } if core.config.renews && agreed.session_id().is_some() => {
                 core.set_status(StreamStatus::Reconnecting { lost: 0 });
                 tokio::select! {
                     () = runtime::sleep_until(at) => {}
@@ -67,7 +71,17 @@ pub(crate) async fn keep_open(core: Arc<Core>) {
                     tracing::warn!(%error, "no other session can be opened now");
                 }
             }
-            Next::Reinitialize { .. } | Next::Authorize | Next::Stop(_) => {
+            Next::Authorize => {
+                let Some(mut renewals) = renewals else { return unavailable(&core) };
+                // Nobody waits for this stream, so nobody is asked to log in for it.
+                core.set_status(StreamStatus::Unavailable);
+                tokio::select! {
+                    // Its sender lives as long as the client.
+                    _ = renewals.changed() => {}
+                    () = superseded(&core, &agreed) => {}
+                }
+            }
+            Next::Reinitialize { .. } | Next::Stop(_) => {
                 unavailable(&core);
                 return;
             }
@@ -89,7 +103,7 @@ async fn connection(
     agreed: &Agreed,
     following: &mut Following,
 ) -> Result<Next, ClientError> {
-    let reading = match http(core).get(agreed, following.cursor()).await {
+    let reading = match http(core).get(agreed, following.cursor(), Asks::Nobody).await {
         Ok(reading) => reading,
         Err(error) if error.is_connection_lost() || error.status().is_some() => {
             tracing::debug!(%error, "the standalone stream cannot be opened");

@@ -8,9 +8,9 @@ use http::header::HeaderMap;
 use http::{Method, Uri};
 use throughline_proto::client::message_endpoint;
 use throughline_proto::jsonrpc::{Malformed, Message};
-use tokio::time::timeout;
 
 use crate::client::ClientError;
+use crate::client::authorize::{Asks, in_time};
 use crate::client::http::{MAX_EVENT, Reading};
 use crate::client::line::Line;
 
@@ -23,7 +23,7 @@ pub(super) struct Incoming {
 /// Opens a stream; gives where messages go, too.
 pub(super) async fn open(line: &Line, patience: Duration) -> Result<(Uri, Incoming), ClientError> {
     let patience = patience.min(ENDPOINT_WAIT);
-    timeout(patience, wait_for_endpoint(line)).await.unwrap_or_else(|_| {
+    in_time(line.authorizing(), patience, wait_for_endpoint(line)).await.unwrap_or_else(|| {
         Err(ClientError::peer(format!(
             "it did not open a stream that begins with an `endpoint` event within {patience:?}"
         )))
@@ -31,7 +31,7 @@ pub(super) async fn open(line: &Line, patience: Duration) -> Result<(Uri, Incomi
 }
 
 async fn wait_for_endpoint(line: &Line) -> Result<(Uri, Incoming), ClientError> {
-    let response = line.send(Method::GET, Bytes::new(), &HeaderMap::new()).await?;
+    let response = line.send(Method::GET, Bytes::new(), &HeaderMap::new(), Asks::Person).await?;
     let mut reading = Reading::new(response).await?;
     if !reading.is_stream() {
         let status = reading.status;

@@ -26,6 +26,7 @@ pub(crate) use lines::{Lines, read_lines};
 pub(crate) use lines::{follow, open_lines};
 
 use super::ClientError;
+use super::authorize::in_time;
 use super::call::{Spec, request_id};
 use super::core::{Agreed, Core, Peer};
 use super::in_flight::{Hooks, Pending};
@@ -245,11 +246,11 @@ impl Pipe {
             }
             pending.settled().await
         };
-        let outcome = tokio::time::timeout(patience, asking).await;
+        let outcome = in_time(core.config.authorizing.as_ref(), patience, asking).await;
         core.in_flight.end(&pending);
         match outcome {
-            Ok(outcome) => answered(outcome),
-            Err(_) => {
+            Some(outcome) => answered(outcome),
+            None => {
                 tracing::debug!(error = %ClientError::timeout(Overdue::Silent, Patience { timeout: patience, ..Patience::default() }), "the handshake");
                 Ok(Answered::TimedOut)
             }

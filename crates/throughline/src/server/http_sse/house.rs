@@ -10,20 +10,23 @@ use throughline_proto::model::Answer;
 use throughline_proto::session::{ProgressRoute, Session};
 
 use super::link::Link;
-use crate::handler::Principal;
 use crate::server::Closed;
 use crate::server::exchange::{Answers, Exchange, Mode, SessionExchange};
 use crate::server::live::{Ground, Live};
 use crate::server::pipe::Pipe;
+use crate::server::shares::Part;
 use crate::server::streamable_http::{Endpoint, FAREWELL, SPREAD};
+use crate::server::who::Who;
 
 impl Endpoint {
     /// A place for a client that opens a stream.
-    pub(super) fn open_link(&self, principal: Option<Principal>) -> Result<Arc<Link>, Refusal> {
+    pub(super) fn open_link(&self, who: &Who) -> Result<Arc<Link>, Refusal> {
         let id = self.new_session_id()?;
+        // A session and its stream are one.
+        let held = [self.take(who, Part::Session)?, self.take(who, Part::Stream)?];
         self.make_room()?;
         let pipe = Pipe::of_events(Arc::clone(&self.tally), Arc::clone(&self.backlog));
-        let link = Link::new(id, principal, pipe);
+        let link = Link::new(id, who, pipe, held.into_iter().flatten().collect());
         if !self.registry.insert_link(&link) {
             self.registry.withdraw();
             tracing::error!("the session id generator gave an id that is in use");
@@ -56,7 +59,7 @@ impl Endpoint {
         let stream = session.open_first_stream();
         let ground = Ground::Pipe(Arc::clone(link.pipe()));
         let tally = Arc::clone(&self.tally);
-        let live = Live::new(link.id.clone(), session, link.principal().cloned(), ground, tally);
+        let live = Live::new(link.id.clone(), session, link.standing(), ground, tally);
         let exchange = SessionExchange::new(
             Arc::clone(&live),
             stream,
@@ -98,7 +101,7 @@ impl Endpoint {
             Closed::ByClient | Closed::Unread => link.pipe().break_off(),
             // Its calls are answered first.
             Closed::Shutdown => {}
-            Closed::Idle | Closed::Evicted => link.pipe().end(),
+            Closed::Idle | Closed::Evicted | Closed::Expired => link.pipe().end(),
         }
         if let Some(live) = live
             && live.end()
@@ -115,6 +118,10 @@ impl Endpoint {
             if !link.pipe().handle_tick(now, config.keep_alive) {
                 self.tally.readers_detached.add_one();
                 self.close_link(&link, Closed::Unread);
+                continue;
+            }
+            if link.is_expired(now) {
+                self.close_link(&link, Closed::Expired);
                 continue;
             }
             // One that is used is not idle as long as its stream is open, like any other.

@@ -8,14 +8,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use throughline_proto::log::SessionId;
 
-use crate::handler::Principal;
+use crate::handler::{Authorized, Principal, Standing};
 use crate::lock::Lock;
 use crate::runtime;
 use crate::server::Closed;
 use crate::server::calls::Calls;
 use crate::server::live::Live;
 use crate::server::pipe::Pipe;
+use crate::server::shares::Held;
 use crate::server::streamable_http::Endpoint;
+use crate::server::who::{Who, expiry_of};
 
 /// What the stream of a client and its POSTs share.
 ///
@@ -28,7 +30,8 @@ use crate::server::streamable_http::Endpoint;
 pub(crate) struct Link {
     /// Names the session in the address that messages are posted to.
     pub(crate) id: SessionId,
-    principal: Option<Principal>,
+    /// Of whoever opened the stream.
+    authorized: Option<Authorized>,
     pipe: Arc<Pipe>,
     opened: Instant,
     /// POSTs that wait for the client to read.
@@ -46,22 +49,44 @@ struct State {
     /// Why it was closed meanwhile.
     closed: Option<Closed>,
     is_over: bool,
+    /// When its client is no longer authorized, unless it sends newer credentials with a message.
+    expiry: Option<Instant>,
+    /// Its places in the share of its principal, until it ends.
+    held: Vec<Held>,
 }
 
 impl Link {
-    pub(super) fn new(id: SessionId, principal: Option<Principal>, pipe: Arc<Pipe>) -> Arc<Self> {
+    pub(super) fn new(id: SessionId, who: &Who, pipe: Arc<Pipe>, held: Vec<Held>) -> Arc<Self> {
         Arc::new(Self {
             id,
-            principal,
+            authorized: who.authorized().cloned(),
             pipe,
             opened: runtime::now(),
             waiting: Calls::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State { expiry: who.expiry(), held, ..State::default() }),
         })
     }
 
     pub(crate) fn principal(&self) -> Option<&Principal> {
-        self.principal.as_ref()
+        self.authorized.as_ref().map(Authorized::principal)
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        self.authorized.clone().into()
+    }
+
+    /// Its client sends something with these credentials. The stream cannot be resumed, so it lasts as long as what its client
+    /// sends is authorized, and not only as long as the credentials that it was opened with.
+    pub(super) fn renew(&self, who: &Who) {
+        let Some(authorized) = who.authorized() else { return };
+        let expiry = authorized.expires_at().map(expiry_of);
+        let mut state = self.state.locked();
+        state.expiry = state.expiry.zip(expiry).map(|(before, now)| before.max(now));
+    }
+
+    /// Whether its client is no longer authorized.
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        self.state.locked().expiry.is_some_and(|expiry| expiry <= now)
     }
 
     pub(super) fn pipe(&self) -> &Arc<Pipe> {
@@ -99,6 +124,7 @@ impl Link {
     pub(super) fn end(&self) -> Option<Arc<Live>> {
         let mut state = self.state.locked();
         state.is_over = true;
+        state.held.clear();
         state.live.clone()
     }
 

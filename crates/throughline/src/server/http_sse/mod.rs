@@ -81,6 +81,10 @@ use super::streamable_http::{Endpoint, cors, respond};
 /// # }
 /// ```
 ///
+/// Where requests carry an [`Authorized`](crate::Authorized) that expires, the session lasts until the latest of those that its
+/// client sent: one with each message. A request that lacks a scope is refused with a status (403), not on the stream: it did
+/// not run, and its client comes back with a token that suffices.
+///
 /// Cheap to clone; every clone is the same.
 ///
 /// # Drop behavior
@@ -163,16 +167,17 @@ impl HttpSse {
             Box::pin(endpoint.get_ready()).await;
         }
         let cors = endpoint.config_access().cors_origin(&parts.headers);
-        let answered = match (endpoint.check_access(parts), self.paths.place(parts.uri.path())) {
+        let who = endpoint.check_access(parts).and_then(|()| endpoint.who(parts));
+        let answered = match (who, self.paths.place(parts.uri.path())) {
             (Err(refusal), _) => Err(refusal),
-            (Ok(()), Some(place)) if endpoint.has_sessions() => match parts.method {
-                Method::GET if place != Place::Message => get::answer(endpoint, &self.paths, parts),
-                Method::POST if place != Place::Sse => post::answer(endpoint, parts, body).await,
+            (Ok(who), Some(place)) if endpoint.has_sessions() => match parts.method {
+                Method::GET if place != Place::Message => get::answer(endpoint, &self.paths, parts, &who),
+                Method::POST if place != Place::Sse => post::answer(endpoint, parts, &who, body).await,
                 Method::OPTIONS if cors.is_some() => Ok(cors::preflight(place.methods(), &parts.headers)),
                 _ => Err(Refusal::method_not_allowed(place.methods())),
             },
-            (Ok(()), Some(_)) => Err(nothing_here(NO_SESSIONS)),
-            (Ok(()), None) => Err(nothing_here(NOTHING)),
+            (Ok(_), Some(_)) => Err(nothing_here(NO_SESSIONS)),
+            (Ok(_), None) => Err(nothing_here(NOTHING)),
         };
         let mut response = answered.unwrap_or_else(|refusal| respond::refuse(&refusal));
         if let Some(origin) = cors {

@@ -14,11 +14,12 @@ use throughline_proto::http::{Refusal, RefusalKind, check_content_type, session_
 use throughline_proto::jsonrpc::{
     self, ErrorCode, ErrorObject, Frame, Malformed, Message, Raw, Request, RequestId,
 };
-use throughline_proto::revision::{is_modern, is_modern_call};
+use throughline_proto::revision::{Revision, is_modern, is_modern_call};
 use throughline_proto::session::{Begin, ProgressRoute, Refused};
 use throughline_proto::stateless::TraceContext;
 
 use super::link::Link;
+use crate::handler::Caller;
 use crate::server::ResponseBody;
 use crate::server::calls::CallPermit;
 use crate::server::dispatch::{accept, answers_of, begin, run, run_batch, settle_malformed};
@@ -26,17 +27,19 @@ use crate::server::exchange::{Answers, Mode, SessionExchange};
 use crate::server::live::Live;
 use crate::server::stream::Weight;
 use crate::server::streamable_http::{Endpoint, of_session, request_body, respond, version};
+use crate::server::who::Who;
 
 type Answered = Result<Response<ResponseBody>, Refusal>;
 
-pub(super) async fn answer<B>(endpoint: &Endpoint, parts: &Parts, body: B) -> Answered
+pub(super) async fn answer<B>(endpoint: &Endpoint, parts: &Parts, who: &Who, body: B) -> Answered
 where
     B: Body<Data: Send> + Send,
 {
     check_content_type(&parts.headers)?;
     of_session(version(parts))?;
     // Before the body: nothing is read for who has no session.
-    let link = find(endpoint, parts)?;
+    let link = find(endpoint, parts, who)?;
+    link.renew(who);
     let body = {
         let config = &endpoint.config;
         request_body::read(body, config.max_body, config.body_timeout, &endpoint.bodies).await?
@@ -44,16 +47,17 @@ where
     match jsonrpc::parse(&body, &endpoint.config.parse) {
         Ok(Frame::Single(Message::Request(request))) => {
             let id = request.id.clone();
-            self::request(endpoint, parts, &link, request).await.map_err(|refusal| refusal.with_id(id))
+            self::request(endpoint, parts, who, &link, request).await.map_err(|refusal| refusal.with_id(id))
         }
         // What belongs to no session has no effect.
         Ok(Frame::Single(message)) => {
+            endpoint.check_sender(who, parts)?;
             if let Some(live) = link.live().filter(|_| !is_modern(&message)) {
                 accept(&*endpoint.handler, &live, message);
             }
             Ok(accepted())
         }
-        Ok(Frame::Batch(entries)) => Box::pin(batch(endpoint, parts, &link, entries)).await,
+        Ok(Frame::Batch(entries)) => Box::pin(batch(endpoint, parts, who, &link, entries)).await,
         Err(malformed) => {
             if let Some(live) = link.live() {
                 settle_malformed(&live, &malformed);
@@ -64,21 +68,33 @@ where
 }
 
 /// The session that the address names. One of another principal is as unknown as one that never was.
-fn find(endpoint: &Endpoint, parts: &Parts) -> Result<Arc<Link>, Refusal> {
+fn find(endpoint: &Endpoint, parts: &Parts, who: &Who) -> Result<Arc<Link>, Refusal> {
     let id = session_in_query(parts.uri.query())?;
     // A header of the other transport may be there, but not for another session.
     if session_id(&parts.headers)?.is_some_and(|named| named != id) {
         return Err(Refusal::new(RefusalKind::InvalidRequest).with_message(TWO_SESSIONS));
     }
-    endpoint.registry.find_link(&id, endpoint.principal(parts).as_ref()).ok_or_else(unknown)
+    endpoint.registry.find_link(&id, who.principal()).ok_or_else(unknown)
 }
 
-async fn request(endpoint: &Endpoint, parts: &Parts, link: &Arc<Link>, request: Request) -> Answered {
+async fn request(
+    endpoint: &Endpoint,
+    parts: &Parts,
+    who: &Who,
+    link: &Arc<Link>,
+    request: Request,
+) -> Answered {
     if endpoint.is_draining() {
         return Err(Refusal::new(RefusalKind::Draining));
     }
-    wait_for_room(endpoint, link).await?;
     let (outline, meta) = jsonrpc::outlines(request.params.as_ref());
+    let caller = link.live().and_then(|live| who.caller(&live.caller));
+    if endpoint.has_scopes() {
+        let nobody = Caller::new(Revision::LATEST_LEGACY, None, who.standing());
+        let caller = caller.as_deref().unwrap_or(&nobody);
+        endpoint.check_request(who, parts, caller, &request, outline.as_ref().ok())?;
+    }
+    wait_for_room(endpoint, who, link).await?;
     let meta = meta.unwrap_or_default();
     if is_modern_call(&request.method, &meta) {
         return fail(link, &request.id, &invalid(NOT_HERE));
@@ -90,12 +106,12 @@ async fn request(endpoint: &Endpoint, parts: &Parts, link: &Arc<Link>, request: 
         };
     }
     let Some(live) = link.live() else { return before_session(link, &request) };
-    let (stream, begun) = live.handle_request(|session| {
+    let (stream, mut begun) = live.handle_request(|session| {
         let stream = session.open_stream();
         (stream, begin(session, stream, &request, outline))
     });
-    let begun = begun.traced(TraceContext::of(&meta, Some(&parts.headers)).map(Box::new));
-    let permit = match permit(endpoint, &live, &begun.begin) {
+    begun.comes_with(TraceContext::of(&meta, Some(&parts.headers)).map(Box::new), caller);
+    let permit = match permit(endpoint, who, &live, &begun.begin) {
         Ok(permit) => permit,
         Err(refusal) => return fail(link, &request.id, &refusal.error()),
     };
@@ -123,6 +139,7 @@ fn before_session(link: &Link, request: &Request) -> Answered {
 async fn batch(
     endpoint: &Endpoint,
     parts: &Parts,
+    who: &Who,
     link: &Arc<Link>,
     entries: Vec<Result<Message, Malformed>>,
 ) -> Answered {
@@ -133,7 +150,12 @@ async fn batch(
     if endpoint.is_draining() {
         return Err(Refusal::new(RefusalKind::Draining));
     }
-    wait_for_room(endpoint, link).await?;
+    let caller = who.caller(&live.caller);
+    if endpoint.has_scopes() {
+        endpoint.check_batch(who, parts, caller.as_ref().unwrap_or(&live.caller), &entries)?;
+    }
+    endpoint.pace(who, entries.len().saturating_sub(1))?;
+    wait_for_room(endpoint, who, link).await?;
     let answers = answers_of(&entries);
     let stream = live.session(|session| session.open_stream());
     let exchange = (answers > 0).then(|| {
@@ -143,20 +165,20 @@ async fn batch(
     if let Some(exchange) = exchange.as_ref().filter(|_| endpoint.handler.wants_http_parts()) {
         exchange.keep_http_parts(parts);
     }
-    let permit = |begun: &Begin| permit(endpoint, &live, begun).map_err(|refusal| refusal.error());
+    let permit = |begun: &Begin| permit(endpoint, who, &live, begun).map_err(|refusal| refusal.error());
     let (handler, headers) = (&*endpoint.handler, Some(&parts.headers));
-    run_batch(handler, &live, stream, exchange.as_ref(), entries, headers, permit).await;
+    run_batch(handler, &live, caller, stream, exchange.as_ref(), entries, headers, permit).await;
     Ok(accepted())
 }
 
 /// Waits for a client that has much to read before it may ask for more: as many requests as it may have in flight, and no
 /// longer than a body may take.
-async fn wait_for_room(endpoint: &Endpoint, link: &Link) -> Result<(), Refusal> {
+async fn wait_for_room(endpoint: &Endpoint, who: &Who, link: &Link) -> Result<(), Refusal> {
     if !link.pipe().has_room() {
         let full = || Refusal::new(RefusalKind::RequestsFull).with_message(UNREAD);
         // A place among all requests too: each of those that wait holds its body.
         let _places =
-            (link.waiting.permit(endpoint.config.session.calls).ok_or_else(full)?, endpoint.permit()?);
+            (link.waiting.permit(endpoint.config.session.calls).ok_or_else(full)?, endpoint.permit(who)?);
         let room = poll_fn(|cx| link.pipe().poll_room(cx));
         tokio::time::timeout(endpoint.config.body_timeout, room).await.map_err(|_| full())?;
     }
@@ -164,9 +186,9 @@ async fn wait_for_room(endpoint: &Endpoint, link: &Link) -> Result<(), Refusal> 
 }
 
 /// A place among the requests in flight for a call that is to run; the refusal of one that is not taken on.
-fn permit(endpoint: &Endpoint, live: &Live, begun: &Begin) -> Result<Option<CallPermit>, Refusal> {
+fn permit(endpoint: &Endpoint, who: &Who, live: &Live, begun: &Begin) -> Result<Option<CallPermit>, Refusal> {
     match begun {
-        Begin::Run(call) => endpoint.permit().map(Some).inspect_err(|_| drop(live.call_done(*call))),
+        Begin::Run(call) => endpoint.permit(who).map(Some).inspect_err(|_| drop(live.call_done(*call))),
         Begin::Refuse(Refused::DuplicateId) => Err(Refusal::new(RefusalKind::DuplicateRequestId)),
         Begin::Refuse(refused @ Refused::TooManyCalls { .. }) => {
             Err(Refusal::new(RefusalKind::RequestsFull).with_message(refused.error().message))

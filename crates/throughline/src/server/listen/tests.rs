@@ -9,6 +9,7 @@ use throughline_proto::revision::Revision;
 use throughline_proto::stateless::ListenLimits;
 
 use super::*;
+use crate::handler::Authorized;
 
 /// Counts how often it was woken.
 #[derive(Default)]
@@ -30,7 +31,11 @@ fn listening(id: i64, filter: &Value) -> Listening {
 }
 
 fn caller(subject: Option<&str>) -> Caller {
-    Caller::new(Revision::V2026_07_28, None, subject.map(|subject| Principal::new("it", subject)))
+    Caller::new(
+        Revision::V2026_07_28,
+        None,
+        subject.map(|subject| Authorized::new(Principal::new("it", subject))).into(),
+    )
 }
 
 fn all() -> Value {

@@ -22,9 +22,10 @@ use super::keeping::{Keeping, Noted};
 use super::outlet::Outlet;
 use super::pipe::Pipe;
 use super::queue::Queue;
+use super::shares::Held;
 use super::stream::{Closing, StoreFailure, Stream, Weight};
 use crate::handler::channel::{Channel, Note, QuestionBody};
-use crate::handler::{AskError, CallOver, CallScope, Caller, Context, PeerInfo, Principal, SessionHandle};
+use crate::handler::{AskError, CallOver, CallScope, Caller, Context, PeerInfo, SessionHandle, Standing};
 use crate::lock::Lock;
 use crate::runtime;
 use crate::store::{EventStore, StreamKey};
@@ -71,6 +72,8 @@ struct Core {
     standalone: Option<Arc<Stream>>,
     streams: Vec<(StreamNo, Weak<Stream>)>,
     last_busy: Instant,
+    /// Its place in the share of its principal, as long as it goes on.
+    held: Option<Held>,
     /// The client sends nothing any more, so it answers nothing.
     silent: bool,
     ended: bool,
@@ -80,12 +83,12 @@ impl Live {
     pub(crate) fn new(
         id: SessionId,
         session: Session,
-        principal: Option<Principal>,
+        standing: Standing,
         ground: Ground,
         tally: Arc<Tally>,
     ) -> Arc<Self> {
         let client = (!matches!(ground, Ground::Passing)).then(|| Arc::clone(session.client()));
-        let caller = Arc::new(Caller::new(session.revision(), client, principal));
+        let caller = Arc::new(Caller::new(session.revision(), client, standing));
         Arc::new_cyclic(|this| Self {
             id,
             revision: session.revision(),
@@ -99,11 +102,19 @@ impl Live {
                 standalone: None,
                 streams: Vec::new(),
                 last_busy: runtime::now(),
+                held: None,
                 silent: false,
                 ended: false,
             }),
             this: Weak::clone(this),
         })
+    }
+
+    /// It takes this place in the share of its principal, until it ends.
+    pub(crate) fn hold(&self, held: Option<Held>) {
+        if held.is_some() {
+            self.core.locked().held = held;
+        }
     }
 
     /// The engine's session. Held for one short call, never across an await.
@@ -445,7 +456,9 @@ impl Live {
         }
         let running = std::mem::take(&mut core.running);
         let asks = std::mem::take(&mut core.asks);
+        let held = core.held.take();
         drop(core);
+        drop(held);
         // First, so that no call that is dropped for it still writes into the log of a session that lives on.
         self.open_streams().iter().for_each(|stream| stream.cut());
         running.iter().for_each(|scope| scope.cancel());

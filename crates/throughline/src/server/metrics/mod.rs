@@ -175,6 +175,16 @@ pub(crate) fn text(moment: &Moment<'_>) -> String {
     {
         text.sample("throughline_resumes_total", &[("outcome", outcome)], count);
     }
+    text.family(
+        "throughline_requests_refused_total",
+        "counter",
+        "Requests refused for who sent them, by why: credentials or scopes that do not suffice, or too much at a time.",
+    );
+    for (reason, count) in
+        [("unauthorized", counters.requests_unauthorized), ("throttled", counters.requests_throttled)]
+    {
+        text.sample("throughline_requests_refused_total", &[("reason", reason)], count);
+    }
     text.counter("throughline_panics_total", "Handlers that panicked.", counters.panics);
     text.counter(
         "throughline_store_failures_total",

@@ -17,8 +17,8 @@ use throughline_proto::session::CallNo;
 use super::*;
 use crate::handler::channel::{Channel, Note};
 use crate::handler::{
-    CallOver, CallScope, Context, Elicit, Handler, InputRequired, IntoTool, Principal, Reply, Server, prompt,
-    resource, tool,
+    Authorized, CallOver, CallScope, Context, Elicit, Handler, InputRequired, IntoTool, Principal, Reply,
+    Server, Standing, prompt, resource, tool,
 };
 
 /// A channel that is nothing but questions.
@@ -137,7 +137,8 @@ impl Asker {
             params: params.clone(),
         };
         let client = throughline_proto::model::Client { info: None, capabilities: self.capabilities.clone() };
-        let caller = Arc::new(Caller::new(Revision::LATEST, Some(Arc::new(client)), self.principal.clone()));
+        let standing = self.principal.clone().map(Authorized::new).into();
+        let caller = Arc::new(Caller::new(Revision::LATEST, Some(Arc::new(client)), standing));
         let asking = Asking::open(&call, &outline, &caller, &self.keys, self.now);
         let only = match asking {
             Ok(asking) => Arc::new(Only(asking)),
@@ -650,7 +651,7 @@ async fn nothing_begins_once_the_state_is_sealed() {
     let outline = throughline_proto::jsonrpc::outline(Some(&params)).unwrap();
     let capabilities = serde_json::from_value(json!({ "elicitation": {} })).unwrap();
     let client = throughline_proto::model::Client { info: None, capabilities };
-    let caller = Arc::new(Caller::new(Revision::LATEST, Some(Arc::new(client)), None));
+    let caller = Arc::new(Caller::new(Revision::LATEST, Some(Arc::new(client)), Standing::default()));
     let call = Call {
         method: "tools/call".into(),
         target: Some("ask".into()),

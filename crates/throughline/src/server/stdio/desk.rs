@@ -16,7 +16,7 @@ use throughline_proto::stateless::{Change, TraceContext};
 
 use super::Config;
 use super::modern::ModernDesk;
-use crate::handler::{Handler, PeerInfo, PeerSet, Peers};
+use crate::handler::{Handler, PeerInfo, PeerSet, Peers, Standing};
 use crate::runtime;
 use crate::server::calls::{CallPermit, Calls};
 use crate::server::counters::Tally;
@@ -238,7 +238,7 @@ impl Desk {
         let live = Live::new(
             runtime::random_id().into(),
             session,
-            self.config.principal.clone(),
+            Standing::local(self.config.principal.clone()),
             Ground::Pipe(Arc::clone(&self.pipe)),
             Arc::clone(&self.tally),
         );
@@ -280,7 +280,7 @@ impl Desk {
             )
         });
         let permit = |begun: &Begin| self.permit(begun);
-        run_batch(&*self.handler, live, stream, exchange.as_ref(), entries, None, permit).await;
+        run_batch(&*self.handler, live, None, stream, exchange.as_ref(), entries, None, permit).await;
     }
 
     /// Whoever waits for an answer gets one, on a line of its own: an array would be a batch again.

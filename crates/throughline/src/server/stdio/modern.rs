@@ -10,7 +10,7 @@ use throughline_proto::http::{Refusal, RefusalKind};
 use throughline_proto::jsonrpc::{ErrorObject, MetaOutline, Outline, Request, RequestId};
 use throughline_proto::session::Refused;
 
-use crate::handler::{Caller, Handler, Principal};
+use crate::handler::{Caller, Handler, Principal, Standing};
 use crate::lock::Lock;
 use crate::runtime;
 use crate::server::calls::Calls;
@@ -75,7 +75,7 @@ impl ModernDesk {
     ) -> Result<(), ErrorObject> {
         self.admit(&request.id)?;
         let permit = || calls.permit(usize::MAX).ok_or_else(|| Refusal::new(RefusalKind::RequestsFull));
-        let begun = self.modern.begin(request, outline, meta, principal, None, permit);
+        let begun = self.modern.begin(request, outline, meta, Standing::local(principal), None, permit);
         let Begun { revision, log_level, step } = begun.map_err(|refusal| refusal.error())?;
         if let Step::Listen(caller) = step {
             return self.listen(handler, request, caller).map_err(|refusal| refusal.error());

@@ -468,6 +468,20 @@ impl Stream {
         true
     }
 
+    /// The same for this reader alone, which asks for it itself and so need not be woken.
+    pub(crate) fn close_own_reader(&self, number: u64, closing: Closing) {
+        let mut state = self.state.locked();
+        let head = state.head;
+        if let Some(reader) = state.reader.as_mut().filter(|reader| reader.number == number) {
+            reader.closing = Some((closing, head));
+        }
+    }
+
+    /// Whether it is that of the session, and no call's.
+    pub(crate) fn is_standalone(&self) -> bool {
+        StreamNo(self.key().stream) == StreamNo::STANDALONE
+    }
+
     /// Closes the connection that reads the stream, or the next one when none does yet: a call may decide before its
     /// response has even begun.
     pub(crate) fn close_reader_soon(&self, closing: Closing) {

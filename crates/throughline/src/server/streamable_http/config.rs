@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
+use throughline_proto::auth::ScopeSet;
 use throughline_proto::http::{Access, InvalidAccess};
 use throughline_proto::jsonrpc::ParseLimits;
 use throughline_proto::model::LoggingLevel;
@@ -11,8 +12,11 @@ use throughline_proto::session::{ProgressRoute, SessionLimits};
 use throughline_proto::stateless::KeyRing;
 
 use super::StreamableHttp;
-use crate::handler::{Handler, Principal, SessionHandle};
+use crate::handler::{Handler, Principal, SessionHandle, scope_set};
 use crate::runtime;
+#[cfg(feature = "auth")]
+use crate::server::pace::Rate;
+use crate::server::shares::Caps;
 use crate::server::{AfterRestart, Closed, Era, Interrupted, StoreFailure};
 use crate::store::{EventStore, Limits, MemoryStore};
 
@@ -53,6 +57,10 @@ pub(crate) struct Config {
     pub(super) max_calls: usize,
     pub(super) max_listens: usize,
     pub(super) max_listens_of_principal: usize,
+    /// What any one principal may take.
+    pub(super) caps: Caps,
+    /// What every request needs.
+    pub(in crate::server) scopes: ScopeSet,
     #[cfg(feature = "metrics")]
     pub(super) metrics: bool,
     pub(in crate::server) idle_timeout: Duration,
@@ -63,7 +71,7 @@ pub(crate) struct Config {
     pub(in crate::server) log_level: LoggingLevel,
     pub(super) seal: Arc<KeyRing>,
     pub(super) store_failure: StoreFailure,
-    pub(super) principal: Option<PrincipalHook>,
+    pub(in crate::server) principal: Option<PrincipalHook>,
     pub(super) session_id: Option<IdGenerator>,
     pub(super) interrupted: Option<InterruptedHook>,
     pub(in crate::server) opened: Option<Opened>,
@@ -107,6 +115,14 @@ impl Builder {
             max_calls: MAX_CALLS,
             max_listens: MAX_LISTENS,
             max_listens_of_principal: MAX_LISTENS_OF_PRINCIPAL,
+            caps: Caps {
+                sessions: MAX_SESSIONS_OF_PRINCIPAL,
+                streams: MAX_STREAMS_OF_PRINCIPAL,
+                calls: MAX_CALLS_OF_PRINCIPAL,
+                #[cfg(feature = "auth")]
+                rate: Rate::new(RATE_OF_PRINCIPAL, BURST_OF_PRINCIPAL),
+            },
+            scopes: ScopeSet::new(),
             #[cfg(feature = "metrics")]
             metrics: false,
             idle_timeout: IDLE_TIMEOUT,
@@ -239,6 +255,60 @@ impl Builder {
         self
     }
 
+    /// How many sessions any one [principal](crate::Authorized) may have, all its client programs together, as with all that
+    /// follows here; then 429. Default: 1,000. Those of callers that nobody
+    /// vouches for are counted [together](Self::max_sessions) alone, as is all that follows here: behind a proxy they have one
+    /// address, and to tell them apart is the proxy's.
+    pub fn max_sessions_per_principal(mut self, sessions: usize) -> Self {
+        self.config.caps.sessions = sessions;
+        self
+    }
+
+    /// How many streams that last any one principal may have open: those of sessions that it reads by GET, `subscriptions/listen`,
+    /// and those of HTTP+SSE; then 429. Default: 2,000.
+    pub fn max_streams_per_principal(mut self, streams: usize) -> Self {
+        self.config.caps.streams = streams;
+        self
+    }
+
+    /// How many requests any one principal may have in flight, with or without sessions; then 429. Default: 512.
+    pub fn max_in_flight_per_principal(mut self, requests: usize) -> Self {
+        self.config.caps.calls = requests;
+        self
+    }
+
+    /// How fast any one principal may ask: so many requests a second, and `burst` at once after a rest; then 429, with when to
+    /// come back. Each HTTP request counts, and in a batch each message. With zero a second it may ask as fast as it can.
+    /// Default: 1,000 a second, 2,000 at once.
+    ///
+    /// ```
+    /// use throughline::{Server, StreamableHttp};
+    ///
+    /// let endpoint = StreamableHttp::builder(Server::new("demo", "1.0.0")).rate_per_principal(10, 50).build();
+    /// ```
+    #[cfg(feature = "auth")]
+    pub fn rate_per_principal(mut self, per_second: u32, burst: u32) -> Self {
+        self.config.caps.rate = Rate::new(per_second, burst);
+        self
+    }
+
+    /// What every request needs, beside the scopes of its method and of its tool, prompt or resource: these
+    /// [scopes](crate::ToolDef::scopes). A request without them is refused with 403, one that nobody vouches for with 401.
+    ///
+    /// ```
+    /// use throughline::{Server, StreamableHttp};
+    ///
+    /// let endpoint = StreamableHttp::builder(Server::new("demo", "1.0.0")).scopes(["mcp"]).build();
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When one of them is no scope.
+    pub fn scopes<S: AsRef<str>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.config.scopes = scope_set(scopes);
+        self
+    }
+
     /// Ends a session with no request in flight and no open stream after this time. Default: 30 min.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.config.idle_timeout = timeout;
@@ -320,6 +390,10 @@ impl Builder {
 
     /// Says who sends a request. A session belongs to the principal that opened it: for any other, even one that knows
     /// its id, it does not exist.
+    ///
+    /// Without a hook it is the principal of the [`Authorized`](crate::Authorized) that a layer in front of the endpoint put into
+    /// the request. With both, the hook names the principal, and scopes and expiry are those of the layer; where the hook
+    /// gives `None`, the principal is that of the layer too.
     pub fn principal(mut self, hook: impl Fn(&Parts) -> Option<Principal> + Send + Sync + 'static) -> Self {
         self.config.principal = Some(Arc::new(hook));
         self
@@ -412,6 +486,18 @@ const MAX_CALLS: usize = 4_096;
 const MAX_LISTENS: usize = 1_000;
 /// A tenth of them all: more programs than one person runs at once, and nobody alone can take the room of everybody.
 const MAX_LISTENS_OF_PRINCIPAL: usize = 100;
+/// A tenth of them all, as with listeners: nobody alone can take the room of everybody.
+const MAX_SESSIONS_OF_PRINCIPAL: usize = 1_000;
+/// The stream of each session, and as many that are resumed.
+const MAX_STREAMS_OF_PRINCIPAL: usize = 2_000;
+/// As many as eight busy sessions may have, and an eighth of them all.
+const MAX_CALLS_OF_PRINCIPAL: usize = 512;
+/// More than a person's programs ask, and few enough that a loop gone wild leaves most of a core to the others. At once as
+/// much as two seconds bring, as when many windows are restored.
+#[cfg(feature = "auth")]
+const RATE_OF_PRINCIPAL: u32 = 1_000;
+#[cfg(feature = "auth")]
+const BURST_OF_PRINCIPAL: u32 = 2_000;
 /// Longer than a pause for lunch would be generous; people who come back after one open a new session without noticing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// A client that means to go on does so at once.

@@ -39,7 +39,10 @@ fn allowed_headers(asked: &HeaderMap) -> HeaderValue {
 /// Lets the page read the answer and the headers that the protocol needs.
 pub(in crate::server) fn expose(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Mcp-Session-Id, Retry-After"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Mcp-Session-Id, Retry-After, WWW-Authenticate"),
+    );
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }
 

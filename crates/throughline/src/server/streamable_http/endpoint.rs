@@ -20,7 +20,7 @@ use super::ended::{Ended, Unforgotten};
 use super::request_body::Bodies;
 use super::restore::Restoration;
 use super::{Config, ResponseBody, ResponseMode, respond, unknown_session};
-use crate::handler::{Handler, PeerInfo, PeerSet, Peers, Principal};
+use crate::handler::{Handler, PeerInfo, PeerSet, Peers, Principal, Standing};
 use crate::lock::Lock;
 use crate::runtime;
 use crate::server::backlog::Backlog;
@@ -34,7 +34,9 @@ use crate::server::metrics;
 use crate::server::modern::Modern;
 use crate::server::queue::Queue;
 use crate::server::registry::{Registry, Unused};
+use crate::server::shares::{Held, Part, Shares};
 use crate::server::stream::Closing;
+use crate::server::who::Who;
 use crate::server::{Closed, Era};
 use crate::store::{EventStore, Limits};
 
@@ -50,6 +52,8 @@ pub(crate) struct Endpoint {
     keeps: bool,
     pub(in crate::server) backlog: Arc<Backlog>,
     pub(in crate::server) calls: Calls,
+    /// What each principal takes.
+    pub(in crate::server) shares: Shares,
     pub(in crate::server) bodies: Bodies,
     /// Who listens for changes without a session.
     pub(super) listeners: Arc<Listeners>,
@@ -76,6 +80,7 @@ impl Endpoint {
         #[cfg(not(feature = "metrics"))]
         let tally = Tally::default();
         let tally = Arc::new(tally);
+        let caps = config.caps;
         let endpoint = Arc::new_cyclic(|this: &Weak<Endpoint>| Self {
             backlog: Backlog::of_server(store.limits().store_bytes),
             limits: store.limits(),
@@ -90,6 +95,7 @@ impl Endpoint {
             store,
             tally,
             calls: Calls::default(),
+            shares: Shares::new(caps),
             queues: Mutex::default(),
             draining: AtomicBool::new(false),
             ready: AtomicBool::new(false),
@@ -247,6 +253,7 @@ impl Endpoint {
             self.tally.readers_detached.add_one();
         }
         self.unforgotten.handle_tick(&self.store);
+        self.shares.handle_tick(now);
         self.store.sweep(now);
     }
 
@@ -260,20 +267,30 @@ impl Endpoint {
         queues.push(Arc::downgrade(queue));
     }
 
-    /// A place for one more request.
-    pub(in crate::server) fn permit(&self) -> Result<CallPermit, Refusal> {
+    /// A place for one more request, of those of all and of those of its sender.
+    pub(in crate::server) fn permit(&self, who: &Who) -> Result<CallPermit, Refusal> {
+        let permit = self.permit_of_nobody()?;
+        if who.principal().is_none() {
+            return Ok(permit);
+        }
+        Ok(permit.of_share(self.take(who, Part::Call)?))
+    }
+
+    /// The same for one that is on nobody's account.
+    pub(in crate::server) fn permit_of_nobody(&self) -> Result<CallPermit, Refusal> {
         self.calls.permit(self.config.max_calls).ok_or_else(|| Refusal::new(RefusalKind::RequestsFull))
     }
 
-    pub(in crate::server) fn principal(&self, parts: &Parts) -> Option<Principal> {
-        self.config.principal.as_ref().and_then(|hook| hook(parts))
+    /// A part of what its sender may take.
+    pub(in crate::server) fn take(&self, who: &Who, part: Part) -> Result<Option<Held>, Refusal> {
+        who.take(part).inspect_err(|_| self.tally.requests_throttled.add_one())
     }
 
     /// Opens a session. `Ok(Err(..))`: the request is answered with an error, and no session was opened.
     pub(super) async fn open_session(
         &self,
         params: Option<&Raw>,
-        principal: Option<Principal>,
+        who: &Who,
     ) -> Result<Result<(Arc<Live>, Answer), ErrorObject>, Refusal> {
         let tag = u32::from_ne_bytes(runtime::random());
         let (mut session, result) =
@@ -286,9 +303,11 @@ impl Endpoint {
             return Err(Refusal::new(RefusalKind::SessionsUnavailable));
         }
         let id = self.new_session_id()?;
+        let held = self.take(who, Part::Session)?;
         self.make_room()?;
         let keeping = self.keeps.then(|| Arc::new(Keeping::new()));
-        let live = self.live(id, session, principal, keeping);
+        let live = self.live(id, session, who.standing(), keeping);
+        live.hold(held);
         if !self.registry.insert(&live) {
             self.registry.withdraw();
             tracing::error!("the session id generator gave an id that is in use");
@@ -328,7 +347,7 @@ impl Endpoint {
         &self,
         id: SessionId,
         session: Session,
-        principal: Option<Principal>,
+        standing: Standing,
         keeping: Option<Arc<Keeping>>,
     ) -> Arc<Live> {
         let logs = Logs {
@@ -338,7 +357,7 @@ impl Endpoint {
             on_failure: self.config.store_failure,
             keeping,
         };
-        Live::new(id, session, principal, Ground::Logs(logs), Arc::clone(&self.tally))
+        Live::new(id, session, standing, Ground::Logs(logs), Arc::clone(&self.tally))
     }
 
     /// Has a new session kept before its client hears of it. One that is not is none.
@@ -358,10 +377,10 @@ impl Endpoint {
     }
 
     /// What stands for a session while one POST is served without any.
-    pub(super) fn stateless_session(&self, revision: Revision, principal: Option<Principal>) -> Arc<Live> {
+    pub(super) fn stateless_session(&self, revision: Revision, standing: Standing) -> Arc<Live> {
         let mut session = Session::stateless(revision, self.config.session);
         session.set_default_level(self.config.log_level);
-        Live::new(SessionId::from(""), session, principal, Ground::Passing, Arc::clone(&self.tally))
+        Live::new(SessionId::from(""), session, standing, Ground::Passing, Arc::clone(&self.tally))
     }
 
     pub(in crate::server) fn new_session_id(&self) -> Result<SessionId, Refusal> {
@@ -400,8 +419,9 @@ impl Endpoint {
 
     /// DELETE: the client ends its session
     /// ([session management](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
-    pub(super) async fn delete(&self, parts: &Parts) -> Result<Response<ResponseBody>, Refusal> {
-        let live = self.find_session(parts, self.principal(parts).as_ref())?;
+    pub(super) async fn delete(&self, parts: &Parts, who: &Who) -> Result<Response<ResponseBody>, Refusal> {
+        self.check_sender(who, parts)?;
+        let live = self.find_session(parts, who.principal())?;
         if !self.keeps {
             self.close_later(&live, Closed::ByClient);
         } else if let Some(ended) = self.close(&live, Closed::ByClient) {

@@ -13,13 +13,16 @@ use throughline_proto::session::{Cursor, StreamNo};
 use super::endpoint::Endpoint;
 use super::{ResponseBody, respond};
 use crate::server::live::Live;
+use crate::server::shares::Part;
 use crate::server::stream::Stream;
 use crate::server::tail::Tail;
+use crate::server::who::Who;
 use crate::store::{ReadBudget, ReadError};
 
 pub(super) async fn answer(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
+    who: &Who,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if !accepts(&parts.headers).sse {
         let why = "a GET opens a stream of events; send: Accept: text/event-stream";
@@ -30,10 +33,12 @@ pub(super) async fn answer(
     {
         return Err(Refusal::unsupported_version(date, Revision::legacy_dates()));
     }
-    let live = endpoint.find_session(parts, endpoint.principal(parts).as_ref())?;
+    endpoint.check_sender(who, parts)?;
+    let live = endpoint.find_session(parts, who.principal())?;
     if endpoint.is_draining() {
         return Err(Refusal::new(RefusalKind::Draining));
     }
+    let held = endpoint.take(who, Part::Stream)?;
     let tail = match last_event_id(&parts.headers)? {
         None => open(endpoint, &live).await?,
         Some(text) => resume(endpoint, &live, text).await.inspect_err(|refusal| {
@@ -42,7 +47,7 @@ pub(super) async fn answer(
             }
         })?,
     };
-    Ok(respond::events(ResponseBody::tail(tail)))
+    Ok(respond::events(ResponseBody::tail(tail).bound(who.expiry(), held)))
 }
 
 /// Opens the standalone stream, from what was never written to a connection.

@@ -7,10 +7,13 @@ use throughline_proto::jsonrpc::Request;
 use super::endpoint::Endpoint;
 use super::{ResponseBody, respond};
 use crate::handler::Caller;
+use crate::server::shares::Part;
+use crate::server::who::Who;
 
 /// Answers with a stream, whatever the endpoint's mode: there is no other form for it.
 pub(super) fn answer(
     endpoint: &Endpoint,
+    who: &Who,
     request: &Request,
     caller: Caller,
     accepts: Accepts,
@@ -21,6 +24,8 @@ pub(super) fn answer(
         return Err(refuse(Refusal::new(RefusalKind::NotAcceptable).with_message(why)));
     }
     let listening = endpoint.modern.listening(&*endpoint.handler, request).map_err(refuse)?;
+    let held = endpoint.take(who, Part::Stream).map_err(refuse)?;
     let seat = endpoint.listeners.open(listening, caller).map_err(refuse)?;
-    Ok(respond::events(ResponseBody::listen(seat)))
+    let server_info = endpoint.modern.extras().server_info.clone();
+    Ok(respond::events(ResponseBody::listen(seat).bound(who.expiry(), held).of_server(server_info)))
 }

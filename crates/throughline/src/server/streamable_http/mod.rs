@@ -81,6 +81,11 @@ impl StreamableHttp {
         Self(Endpoint::new(handler, config, store))
     }
 
+    /// Whether anything that is not part of it looks at the heads of requests: a hook, or a handler.
+    pub(super) fn shows_heads(&self) -> bool {
+        self.0.config.principal.is_some() || self.0.handler.wants_http_parts()
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.0.tally.snapshot()
@@ -196,12 +201,12 @@ where
         Box::pin(endpoint.get_ready()).await;
     }
     let cors = endpoint.config_access().cors_origin(&parts.headers);
-    let answered = match endpoint.check_access(parts) {
+    let answered = match endpoint.check_access(parts).and_then(|()| endpoint.who(parts)) {
         Err(refusal) => Err(refusal),
-        Ok(()) => match parts.method {
-            Method::POST => post::answer(endpoint, parts, body).await,
-            Method::GET if endpoint.serves_streams(parts) => get::answer(endpoint, parts).await,
-            Method::DELETE if endpoint.serves_streams(parts) => endpoint.delete(parts).await,
+        Ok(who) => match parts.method {
+            Method::POST => post::answer(endpoint, parts, &who, body).await,
+            Method::GET if endpoint.serves_streams(parts) => get::answer(endpoint, parts, &who).await,
+            Method::DELETE if endpoint.serves_streams(parts) => endpoint.delete(parts, &who).await,
             Method::OPTIONS if cors.is_some() => {
                 Ok(cors::preflight(methods(endpoint.has_sessions()), &parts.headers))
             }

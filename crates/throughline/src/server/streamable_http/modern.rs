@@ -2,7 +2,7 @@
 //! ([Streamable HTTP](https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http)).
 //!
 //! ```text
-//!   headers say what the body says --> metadata --> method known --> place among the calls --> admitted --> runs
+//!   headers say what the body says --> metadata --> method known --> place among the calls --> scopes --> admitted --> runs
 //! ```
 //!
 //! What has a status of its own is decided on the way there, before the handler runs.
@@ -21,11 +21,13 @@ use super::post::response;
 use super::{ResponseBody, ResponseMode, listen, post, respond};
 use crate::server::exchange::{Decided, Decision, Exchange, ModernExchange};
 use crate::server::modern::{Begun, Step, run};
+use crate::server::who::Who;
 
 /// Judges a request by its head and its metadata.
 pub(super) fn begin(
     endpoint: &Endpoint,
     parts: &Parts,
+    who: &Who,
     request: &Request,
     outline: Result<Outline<'_>, ErrorObject>,
     meta: Result<MetaOutline<'_>, ErrorObject>,
@@ -37,20 +39,26 @@ pub(super) fn begin(
     let version = Metadata::requested_version(&meta)?;
     let name = routing_name(&request.method, &outline);
     check_request_headers(&parts.headers, &version, &request.method, name.as_deref())?;
-    let (principal, headers) = (endpoint.principal(parts), Some(&parts.headers));
-    endpoint.modern.begin(request, &outline, &meta, principal, headers, || endpoint.permit())
+    let permit = || endpoint.permit(who);
+    let begun =
+        endpoint.modern.begin(request, &outline, &meta, who.standing(), Some(&parts.headers), permit)?;
+    if endpoint.has_scopes() {
+        endpoint.check_request(who, parts, begun.step.caller(), request, Some(&outline))?;
+    }
+    Ok(begun)
 }
 
 /// Answers a request.
 pub(super) async fn answer(
     endpoint: &Endpoint,
     parts: &Parts,
+    who: &Who,
     request: Request,
     Begun { revision, log_level, step }: Begun,
     accepts: Accepts,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if let Step::Listen(caller) = step {
-        return listen::answer(endpoint, &request, caller, accepts);
+        return listen::answer(endpoint, who, &request, caller, accepts);
     }
     let preferred = match endpoint.config.mode {
         // The flag is for sessions: here a request says itself whether it wants anything before its answer.

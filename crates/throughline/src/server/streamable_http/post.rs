@@ -19,6 +19,7 @@ use throughline_proto::stateless::TraceContext;
 use super::body::CancelOnDrop;
 use super::endpoint::Endpoint;
 use super::{ResponseBody, ResponseMode, modern, request_body, respond};
+use crate::handler::{Caller, Standing};
 use crate::server::Era;
 use crate::server::calls::CallPermit;
 use crate::server::dispatch::{accept, answers_of, begin, keep, run, run_batch, settle_malformed};
@@ -28,10 +29,12 @@ use crate::server::live::Live;
 use crate::server::modern::refuse_initialize;
 use crate::server::outlet::Outlet;
 use crate::server::tail::Tail;
+use crate::server::who::Who;
 
 pub(super) async fn answer<B>(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
+    who: &Who,
     body: B,
 ) -> Result<Response<ResponseBody>, Refusal>
 where
@@ -48,17 +51,20 @@ where
     };
     let frame = match jsonrpc::parse(&body, &endpoint.config.parse) {
         Ok(frame) => frame,
-        Err(malformed) => return Err(refuse_malformed(endpoint, parts, malformed)),
+        Err(malformed) => return Err(refuse_malformed(endpoint, parts, who, malformed)),
     };
     // After the body, so that a refusal carries the id of the request, and a modern one is known by its body.
     match frame {
-        Frame::Single(Message::Request(request)) => self::request(endpoint, parts, request, accepts).await,
+        Frame::Single(Message::Request(request)) => {
+            self::request(endpoint, parts, who, request, accepts).await
+        }
         Frame::Single(message) => {
+            endpoint.check_sender(who, parts)?;
             let version = version(parts);
             if is_modern_of(endpoint, parts, &version, || is_modern(&message))? {
                 return modern::take(&message);
             }
-            let live = session(endpoint, parts, of_session(version)?)?;
+            let live = session(endpoint, parts, who, of_session(version)?)?;
             accept(&*endpoint.handler, &live, message);
             // A failure is logged: what the client said holds, and is kept with its next change.
             let _ = keep(&live).await;
@@ -70,9 +76,9 @@ where
             if is_modern_of(endpoint, parts, &version, has_modern)? {
                 return Err(Refusal::new(RefusalKind::InvalidRequest).with_message(NO_BATCHES));
             }
-            let live = session(endpoint, parts, of_session(version)?)?;
+            let live = session(endpoint, parts, who, of_session(version)?)?;
             let mode = mode(endpoint.config.mode, accepts)?;
-            Box::pin(batch(endpoint, parts, live, entries, mode)).await
+            Box::pin(batch(endpoint, parts, who, live, entries, mode)).await
         }
     }
 }
@@ -81,6 +87,7 @@ where
 async fn request(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
+    who: &Who,
     request: Request,
     accepts: Accepts,
 ) -> Result<Response<ResponseBody>, Refusal> {
@@ -96,26 +103,33 @@ async fn request(
         if session_id(&parts.headers).map_err(refuse)?.is_none() {
             let mode = mode(endpoint.config.mode, accepts).map_err(refuse)?;
             // Rare, and a future is as large as its largest part.
-            return Box::pin(initialize(endpoint, parts, request, mode)).await;
+            return Box::pin(initialize(endpoint, parts, who, request, mode)).await;
         }
     }
     // The body speaks first, and where it does the header is looked at only to be the same.
     let version = if is_modern { Ok(None) } else { version(parts) };
     if is_modern_of(endpoint, parts, &version, || is_modern).map_err(refuse)? {
-        let begun = modern::begin(endpoint, parts, &request, outline, meta).map_err(refuse)?;
-        return modern::answer(endpoint, parts, request, begun, accepts).await;
+        let begun = modern::begin(endpoint, parts, who, &request, outline, meta).map_err(refuse)?;
+        return modern::answer(endpoint, parts, who, request, begun, accepts).await;
     }
     let trace = TraceContext::of(&meta.unwrap_or_default(), Some(&parts.headers)).map(Box::new);
     let mode = mode(endpoint.config.mode, accepts).map_err(refuse)?;
-    let live = of_session(version).and_then(|version| session(endpoint, parts, version)).map_err(refuse)?;
+    let live =
+        of_session(version).and_then(|version| session(endpoint, parts, who, version)).map_err(refuse)?;
     if endpoint.is_draining() {
         return Err(refuse(Refusal::new(RefusalKind::Draining)));
     }
-    let (stream, begun) = live.handle_request(|session| {
+    let caller = who.caller(&live.caller);
+    if endpoint.has_scopes() {
+        let caller = caller.as_ref().unwrap_or(&live.caller);
+        endpoint.check_request(who, parts, caller, &request, outline.as_ref().ok()).map_err(refuse)?;
+    }
+    let (stream, mut begun) = live.handle_request(|session| {
         let stream = session.open_stream();
-        (stream, begin(session, stream, &request, outline).traced(trace))
+        (stream, begin(session, stream, &request, outline))
     });
-    let permit = match permit(endpoint, &live, &begun.begin) {
+    begun.comes_with(trace, caller);
+    let permit = match permit(endpoint, who, &live, &begun.begin) {
         Ok(permit) => permit,
         Err(refusal) => return Err(refusal.with_id(request.id)),
     };
@@ -126,7 +140,20 @@ async fn request(
         exchange.keep_http_parts(parts);
     }
     run(&*endpoint.handler, &exchange, 0, &request.id, begun, permit).await;
-    Ok(respond_guarded(endpoint, exchange, &mut guard).await)
+    let mut response = respond_guarded(endpoint, exchange, &mut guard).await;
+    bind(who, &mut response);
+    Ok(response)
+}
+
+/// A stream of a session, which its client can come back to, ends with the authorization that it was opened with.
+fn bind(who: &Who, response: &mut Response<ResponseBody>) {
+    if who.authorized().is_some()
+        && response.body().is_stream()
+        && let Some(expiry) = who.expiry()
+    {
+        let stream = std::mem::replace(response.body_mut(), ResponseBody::empty());
+        *response.body_mut() = stream.bound(Some(expiry), None);
+    }
 }
 
 /// Whether what came is to be taken as of the modern era. `body` says whether it is by its body; where it does not say, the
@@ -187,20 +214,24 @@ pub(in crate::server) fn of_session(
 }
 
 /// The session of a request, or what stands for one without sessions.
-fn session(endpoint: &Endpoint, parts: &Parts, version: Option<Revision>) -> Result<Arc<Live>, Refusal> {
-    let principal = endpoint.principal(parts);
+fn session(
+    endpoint: &Endpoint,
+    parts: &Parts,
+    who: &Who,
+    version: Option<Revision>,
+) -> Result<Arc<Live>, Refusal> {
     if endpoint.is_stateless() {
-        return Ok(endpoint.stateless_session(version.unwrap_or(Revision::WITHOUT_HEADER), principal));
+        return Ok(endpoint.stateless_session(version.unwrap_or(Revision::WITHOUT_HEADER), who.standing()));
     }
     // A header that names another revision than the one negotiated is tolerated, as the specification only says SHOULD:
     // the session knows its own.
-    endpoint.find_session(parts, principal.as_ref())
+    endpoint.find_session(parts, who.principal())
 }
 
 /// A body that is no message. One that was meant to answer a request of ours settles it: nobody need wait on.
-fn refuse_malformed(endpoint: &Endpoint, parts: &Parts, malformed: Malformed) -> Refusal {
+fn refuse_malformed(endpoint: &Endpoint, parts: &Parts, who: &Who, malformed: Malformed) -> Refusal {
     if malformed.answers.is_some()
-        && let Ok(live) = session(endpoint, parts, None)
+        && let Ok(live) = session(endpoint, parts, who, None)
     {
         settle_malformed(&live, &malformed);
     }
@@ -210,24 +241,29 @@ fn refuse_malformed(endpoint: &Endpoint, parts: &Parts, malformed: Malformed) ->
 async fn initialize(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
+    who: &Who,
     request: Request,
     mode: Mode,
 ) -> Result<Response<ResponseBody>, Refusal> {
     if endpoint.is_draining() {
         return Err(Refusal::new(RefusalKind::Draining).with_id(request.id));
     }
-    let principal = endpoint.principal(parts);
+    if endpoint.has_scopes() {
+        let caller = Caller::new(Revision::LATEST_LEGACY, None, who.standing());
+        let checked = endpoint.check_request(who, parts, &caller, &request, None);
+        checked.map_err(|refusal| refusal.with_id(request.id.clone()))?;
+    }
     let opened = if endpoint.is_stateless() {
-        initialize_stateless(endpoint, request.params.as_ref(), principal)
+        initialize_stateless(endpoint, request.params.as_ref(), who.standing())
     } else {
-        match endpoint.open_session(request.params.as_ref(), principal).await {
+        match endpoint.open_session(request.params.as_ref(), who).await {
             Ok(opened) => opened,
             Err(refusal) => return Err(refusal.with_id(request.id)),
         }
     };
     let (live, answer) = match opened {
         Ok((live, answer)) => (live, Ok(answer)),
-        Err(error) => (endpoint.stateless_session(Revision::LATEST_LEGACY, None), Err(error)),
+        Err(error) => (endpoint.stateless_session(Revision::LATEST_LEGACY, Standing::default()), Err(error)),
     };
     let opened_id =
         live.is_session().then(|| HeaderValue::from_str(live.id.as_str()).expect("ids are visible ASCII"));
@@ -245,11 +281,11 @@ async fn initialize(
 fn initialize_stateless(
     endpoint: &Endpoint,
     params: Option<&Raw>,
-    principal: Option<crate::handler::Principal>,
+    standing: Standing,
 ) -> Result<(Arc<Live>, Answer), ErrorObject> {
     let offer = endpoint.handler.offer().without_sessions();
     let (session, result) = Session::open(params, &offer, 0, endpoint.config.session)?;
-    let live = endpoint.stateless_session(session.revision(), principal);
+    let live = endpoint.stateless_session(session.revision(), standing);
     Ok((live, Answer::Initialize(Box::new(result))))
 }
 
@@ -258,6 +294,7 @@ fn initialize_stateless(
 async fn batch(
     endpoint: &Arc<Endpoint>,
     parts: &Parts,
+    who: &Who,
     live: Arc<Live>,
     entries: Vec<Result<Message, Malformed>>,
     mode: Mode,
@@ -268,6 +305,11 @@ async fn batch(
     if endpoint.is_draining() {
         return Err(Refusal::new(RefusalKind::Draining));
     }
+    let caller = who.caller(&live.caller);
+    if endpoint.has_scopes() {
+        endpoint.check_batch(who, parts, caller.as_ref().unwrap_or(&live.caller), &entries)?;
+    }
+    endpoint.pace(who, entries.len().saturating_sub(1))?;
     let answers = answers_of(&entries);
     let stream = live.session(|session| session.open_stream());
     let exchange = (answers > 0).then(|| {
@@ -279,21 +321,25 @@ async fn batch(
     if let Some(exchange) = exchange.as_ref().filter(|_| endpoint.handler.wants_http_parts()) {
         exchange.keep_http_parts(parts);
     }
-    let permit = |begun: &Begin| permit(endpoint, &live, begun).map_err(|refusal| refusal.error());
-    run_batch(&*endpoint.handler, &live, stream, exchange.as_ref(), entries, Some(&parts.headers), permit)
-        .await;
+    let permit = |begun: &Begin| permit(endpoint, who, &live, begun).map_err(|refusal| refusal.error());
+    let (handler, headers) = (&*endpoint.handler, Some(&parts.headers));
+    run_batch(handler, &live, caller, stream, exchange.as_ref(), entries, headers, permit).await;
     // What was only told, as above.
     let _ = keep(&live).await;
     match exchange {
-        Some(exchange) => Ok(respond_guarded(endpoint, exchange, &mut guard).await),
+        Some(exchange) => {
+            let mut response = respond_guarded(endpoint, exchange, &mut guard).await;
+            bind(who, &mut response);
+            Ok(response)
+        }
         None => Ok(respond::empty(StatusCode::ACCEPTED)),
     }
 }
 
 /// A place among the requests in flight for a call that is to run; the refusal of one that is not taken on.
-fn permit(endpoint: &Endpoint, live: &Live, begun: &Begin) -> Result<Option<CallPermit>, Refusal> {
+fn permit(endpoint: &Endpoint, who: &Who, live: &Live, begun: &Begin) -> Result<Option<CallPermit>, Refusal> {
     match begun {
-        Begin::Run(call) => endpoint.permit().map(Some).inspect_err(|_| drop(live.call_done(*call))),
+        Begin::Run(call) => endpoint.permit(who).map(Some).inspect_err(|_| drop(live.call_done(*call))),
         Begin::Refuse(Refused::DuplicateId) => Err(Refusal::new(RefusalKind::DuplicateRequestId)),
         Begin::Refuse(refused @ Refused::TooManyCalls { .. }) => {
             Err(Refusal::new(RefusalKind::RequestsFull).with_message(refused.error().message))

@@ -1,6 +1,7 @@
 //! The client against our own server, and against servers that do what ours does not.
 
 mod answering;
+mod authorize;
 mod basics;
 #[cfg(feature = "client")]
 mod connect;

@@ -7,6 +7,7 @@ mod gate;
 pub(crate) mod kit;
 mod ledger;
 mod lines;
+pub(crate) mod locked;
 mod modern;
 pub(crate) mod older;
 mod random;

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use throughline::revision::Revision;
-use throughline::{HttpSse, ResponseBody, Server, StreamableHttp};
+use throughline::{Authorized, HttpSse, ResponseBody, Server, StreamableHttp};
 use throughline_proto::sse::{Decoder, Event};
 
 use super::{checked, initialize, within};
@@ -15,6 +15,8 @@ use super::{checked, initialize, within};
 /// One client with its stream.
 pub(crate) struct Older {
     service: HttpSse,
+    /// What vouches for each of its requests.
+    pub(crate) authorized: Option<Authorized>,
     /// Where it posts.
     pub(crate) address: String,
     pub(crate) stream: Option<ResponseBody>,
@@ -32,12 +34,27 @@ pub(crate) async fn send(
     headers: &[(&'static str, &str)],
     body: impl Into<Bytes>,
 ) -> Response<ResponseBody> {
+    send_as(service, None, method, address, headers, body).await
+}
+
+/// The same of somebody whom whatever checks credentials in front of the server lets in.
+async fn send_as(
+    service: &HttpSse,
+    authorized: Option<&Authorized>,
+    method: Method,
+    address: &str,
+    headers: &[(&'static str, &str)],
+    body: impl Into<Bytes>,
+) -> Response<ResponseBody> {
     let mut request = Request::new(Full::new(body.into()));
     *request.method_mut() = method;
     *request.uri_mut() = format!("http://localhost{address}").parse().expect("an address");
     for (name, value) in headers {
         let value = HeaderValue::from_str(value).expect("a header");
         request.headers_mut().append(HeaderName::from_static(name), value);
+    }
+    if let Some(authorized) = authorized {
+        request.extensions_mut().insert(authorized.clone());
     }
     within(service.handle(request)).await
 }
@@ -66,12 +83,22 @@ impl Older {
 
     /// The same with further headers.
     pub(crate) async fn connect_with(service: &HttpSse, headers: &[(&'static str, &str)]) -> Self {
+        Self::connect_as(service, None, headers).await
+    }
+
+    /// The same of somebody who is let in.
+    pub(crate) async fn connect_as(
+        service: &HttpSse,
+        authorized: Option<Authorized>,
+        headers: &[(&'static str, &str)],
+    ) -> Self {
         let headers = [&[("accept", "text/event-stream")], headers].concat();
-        let response = send(service, Method::GET, "/sse", &headers, "").await;
+        let response = send_as(service, authorized.as_ref(), Method::GET, "/sse", &headers, "").await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut older = Self {
             service: service.clone(),
+            authorized,
             address: String::new(),
             stream: Some(response.into_body()),
             decoder: Decoder::new(32 << 20),
@@ -134,7 +161,7 @@ impl Older {
     /// Posts anything.
     pub(crate) async fn post(&self, body: impl Into<Bytes>) -> Response<ResponseBody> {
         let headers = [("content-type", "application/json")];
-        send(&self.service, Method::POST, &self.address, &headers, body).await
+        send_as(&self.service, self.authorized.as_ref(), Method::POST, &self.address, &headers, body).await
     }
 
     /// The next event; `None` at the end of the stream.

@@ -86,7 +86,8 @@ impl Service<Request<Full<Bytes>>> for Tcp {
             });
             let host = HeaderValue::from_str(&address.to_string())?;
             request.headers_mut().insert("host", host);
-            *request.uri_mut() = "/mcp".parse()?;
+            *request.uri_mut() =
+                request.uri().path_and_query().map_or("/mcp", |path| path.as_str()).parse()?;
             Ok(sender.send_request(request).await?)
         })
     }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use throughline::StreamableHttp;
 use throughline::revision::Revision;
+use throughline::{Authorized, StreamableHttp};
 use throughline_proto::sse::Decoder;
 use tower_service::Service;
 
@@ -22,6 +22,8 @@ use super::{Checked, Tcp, call, initialize, within};
 pub(crate) struct Wire {
     way: Way,
     headers: HeaderMap,
+    /// What vouches for each of its requests.
+    authorized: Option<Authorized>,
 }
 
 /// The way to the server.
@@ -45,12 +47,12 @@ impl Way {
 impl Wire {
     /// Without a session.
     pub(crate) fn new(endpoint: &StreamableHttp) -> Self {
-        Self { way: Way::Memory(Checked::new(endpoint.clone())), headers: HeaderMap::new() }
+        Self { way: Way::Memory(Checked::new(endpoint.clone())), headers: HeaderMap::new(), authorized: None }
     }
 
     /// Over real sockets, without a session.
     pub(crate) fn over(socket: Tcp) -> Self {
-        Self { way: Way::Socket(Checked::new(socket)), headers: HeaderMap::new() }
+        Self { way: Way::Socket(Checked::new(socket)), headers: HeaderMap::new(), authorized: None }
     }
 
     /// With a session that is ready.
@@ -91,7 +93,13 @@ impl Wire {
     /// Goes on in the same session, with another process.
     pub(crate) fn moved_to(&self, endpoint: &StreamableHttp) -> Self {
         let Way::Memory(service) = &self.way else { panic!("processes here are in memory") };
-        Self { way: Way::Memory(service.moved_to(endpoint.clone())), headers: self.headers.clone() }
+        Self { way: Way::Memory(service.moved_to(endpoint.clone())), ..self.clone() }
+    }
+
+    /// The same, and whatever checks credentials in front of the server lets it in as this.
+    pub(crate) fn authorized(mut self, authorized: Authorized) -> Self {
+        self.authorized = Some(authorized);
+        self
     }
 
     /// The same with one more header.
@@ -135,6 +143,9 @@ impl Wire {
         *request.method_mut() = method;
         *request.uri_mut() = "http://localhost/mcp".parse().expect("an address");
         request.headers_mut().extend(self.headers.clone());
+        if let Some(authorized) = &self.authorized {
+            request.extensions_mut().insert(authorized.clone());
+        }
         Sending { way: self.way.clone(), request }
     }
 

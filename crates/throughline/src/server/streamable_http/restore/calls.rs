@@ -94,7 +94,7 @@ impl Endpoint {
         if verdict == AfterRestart::Fail {
             return None;
         }
-        Some(CallAgain { request, permit: self.permit().ok()? })
+        Some(CallAgain { request, permit: self.permit_of_nobody().ok()? })
     }
 
     /// Answers requests with an error in the log, after its `head`; the stream `ends` with the last.

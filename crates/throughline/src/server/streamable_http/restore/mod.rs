@@ -25,9 +25,11 @@ use throughline_proto::session::{Session, StreamNo};
 use tokio::sync::oneshot;
 
 use super::endpoint::Endpoint;
+use crate::handler::Authorized;
 use crate::runtime;
 use crate::server::keeping::{Keeping, Record};
 use crate::server::live::Live;
+use crate::server::shares::Part;
 use crate::store::{AppendError, BoxError, KeptSession};
 
 /// What went on after a restart. See [`StreamableHttp::restore`](crate::StreamableHttp::restore).
@@ -286,7 +288,13 @@ impl Endpoint {
             return None;
         };
         session.set_default_level(self.config.log_level);
-        Some(self.live(kept.id.clone(), session, principal, Some(keeping)))
+        let standing = principal.clone().map(Authorized::new).into();
+        let live = self.live(kept.id.clone(), session, standing, Some(keeping));
+        // It was within its principal's share when it was opened, so no cap ends it.
+        if let Some(share) = principal.and_then(|principal| self.shares.of(&principal).ok()) {
+            live.hold(Some(share.retake(Part::Session)));
+        }
+        Some(live)
     }
 
     fn announce(&self, live: &Arc<Live>) {

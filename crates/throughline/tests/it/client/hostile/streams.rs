@@ -277,6 +277,29 @@ async fn the_standalone_stream_goes_through_everything() {
     assert_eq!(*client.status().borrow(), StreamStatus::Closed);
 }
 
+/// Its 404 says that there is no such thing, and not that a session is gone.
+#[tokio::test(start_paused = true)]
+async fn a_server_without_sessions_and_gets_is_met_once() {
+    let script = Script::new(|asked| {
+        if asked.verb == http::Method::GET {
+            return Some(Reply::status(404));
+        }
+        let result = json!({
+            "protocolVersion": asked.message["params"]["protocolVersion"],
+            "capabilities": { "tools": {} },
+            "serverInfo": { "name": "script", "version": "1" },
+        });
+        let answer = json!({ "jsonrpc": "2.0", "id": asked.id(), "result": result });
+        (asked.method() == "initialize").then(|| Reply::json(&answer))
+    });
+    let client = script.connect(LEGACY).await.unwrap();
+    let mut status = client.status();
+    within(status.wait_for(|status| *status == StreamStatus::Unavailable)).await.unwrap();
+    check_usable(&client, "no stream").await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!((script.seen("GET").len(), script.seen("initialize").len()), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_without_a_standalone_stream_is_tolerated() {
     let replies: [fn() -> Reply; 6] = [

@@ -4,6 +4,8 @@ mod client;
 mod connect;
 mod demo;
 mod flags;
+mod key;
+mod login;
 mod serve;
 mod signals;
 mod terminal;
@@ -20,6 +22,8 @@ fn main() -> ExitCode {
         }
         Ok(Parsed::Serve(settings)) => serve::run(*settings),
         Ok(Parsed::Connect(target)) => connect::run(*target),
+        Ok(Parsed::Login(at)) => login::run(&at),
+        Ok(Parsed::NewKey(wanted)) => key::new(&wanted),
         Ok(Parsed::Request(request)) => client::run(*request),
         Err(stop) => Err(stop),
     };

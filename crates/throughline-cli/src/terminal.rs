@@ -78,6 +78,11 @@ pub(crate) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
+/// Whether somebody may see standard error at once: it is a terminal.
+pub(crate) fn is_seen() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// How many columns standard error has.
 pub(crate) fn width() -> usize {
     #[cfg(unix)]

@@ -159,6 +159,7 @@ fn failed(error: &ClientError) -> Stop {
         sentence.push_str("; offer a directory with --root DIR");
     }
     if let Some(advice) = advice(error) {
+        sentence.truncate(sentence.trim_end_matches('.').len());
         sentence.push_str(advice);
     }
     Stop { sentence: format!("error: {sentence}"), code }
@@ -168,7 +169,9 @@ fn failed(error: &ClientError) -> Stop {
 pub(crate) fn advice(error: &ClientError) -> Option<&'static str> {
     let status = error.status().filter(|_| !error.is_outcome_unknown())?;
     if error.is_unauthorized() {
-        return Some("; give what lets you in with --header, such as 'Authorization: Bearer ..'");
+        return Some(
+            "; give a token or a key that lets you in with --bearer, or another header with --header",
+        );
     }
     if error.error().is_some() {
         return None;

@@ -157,8 +157,11 @@ pub(super) fn to_object(error: &ClientError) -> ErrorObject {
 
 /// What happened, and what to do about it.
 pub(super) fn what_to_do(error: &ClientError) -> String {
-    let advice = crate::client::advice(error).unwrap_or_default();
-    format!("{}{advice}", crate::terminal::sentence(error))
+    let sentence = crate::terminal::sentence(error);
+    match crate::client::advice(error) {
+        Some(advice) => format!("{}{advice}", sentence.trim_end_matches('.')),
+        None => sentence,
+    }
 }
 
 /// Passes a notification on. `subscription`: the id under which the host knows what it belongs to.

@@ -8,6 +8,9 @@ use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::client::{CallArgs, CompletionsArgs, EXIT_CODES, ListArgs, PingArgs, PromptArgs, ReadArgs};
 use super::duration;
+use super::guard::GuardArgs;
+use super::key::KeyArgs;
+use super::login::{AtArgs, LoginArgs, WhoArgs};
 
 /// Serves the Model Context Protocol (MCP) over Streamable HTTP, and speaks with servers of it.
 #[derive(Debug, Parser)]
@@ -66,6 +69,22 @@ pub(super) enum Command {
         after_help = EXIT_CODES
     )]
     Ping(PingArgs),
+    /// Log in at a server, with a browser.
+    ///
+    /// The other commands do so by themselves when a server asks for it, and connect too; this one does it beforehand, or anew. The
+    /// login is kept in a file of yours that all of them share, and renewed while they use it.
+    #[command(after_help = LOGIN_EXIT_CODES)]
+    Login(LoginArgs),
+    /// Forget the login at a server.
+    ///
+    /// Its tokens are given back to the authorization server, where that takes them.
+    #[command(after_help = LOGIN_EXIT_CODES)]
+    Logout(AtArgs),
+    /// Tell what is known of the login at a server. The server is not asked.
+    #[command(after_help = LOGIN_EXIT_CODES)]
+    Whoami(AtArgs),
+    /// Make keys that open a server of yours.
+    Key(KeyArgs),
     /// Print the completions of a shell, to be read by it at its start.
     ///
     /// For bash: throughline completions bash > ~/.local/share/bash-completion/completions/throughline
@@ -89,6 +108,9 @@ pub(super) struct WayArgs {
     /// each line of a file, which keeps secrets off the command line.
     #[arg(long, value_name = "NAME: VALUE", env = "THROUGHLINE_HEADER", hide_env_values = true)]
     pub(super) header: Vec<Secret>,
+
+    #[command(flatten)]
+    pub(super) who: WhoArgs,
 
     /// Which HTTP transport to use.
     #[arg(
@@ -230,6 +252,9 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "SECRET", env = "THROUGHLINE_SEAL_KEY", hide_env_values = true)]
     pub(super) seal_key: Vec<Secret>,
 
+    #[command(flatten)]
+    pub(super) guard: GuardArgs,
+
     /// Let web pages of this origin call the server, such as https://app.example.com; may be repeated.
     #[arg(
         long,
@@ -295,7 +320,7 @@ pub(super) struct ServeArgs {
 
 /// What must not be shown.
 #[derive(Clone)]
-pub(super) struct Secret(pub(super) String);
+pub(crate) struct Secret(pub(crate) String);
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
@@ -336,6 +361,15 @@ pub(super) enum Then {
     /// They are answered with an error.
     Fail,
 }
+
+/// The exit codes of the commands about logins.
+const LOGIN_EXIT_CODES: &str = "\
+Exit codes:
+  0    it worked
+  1    something failed that has nothing to do with the login
+  2    another command line is needed
+  5    nobody is logged in
+  130  interrupted";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

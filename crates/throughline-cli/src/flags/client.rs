@@ -157,5 +157,5 @@ Exit codes:
   2    another command line is needed
   3    the tool ran and says that its work failed
   4    no answer in time, or the connection was lost for good: it may or may not have run
-  5    the server does not let you in (401, 403)
+  5    the server does not let you in (401, 403), or the login failed
   130  interrupted: the server was told; a second Ctrl-C ends at once";

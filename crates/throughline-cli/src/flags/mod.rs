@@ -5,7 +5,11 @@
 mod args;
 mod client;
 mod duration;
+mod guard;
+mod key;
+mod login;
 mod request;
+mod secret;
 mod settings;
 mod target;
 
@@ -15,6 +19,10 @@ use clap::{CommandFactory, Parser};
 
 pub(crate) use args::LogFormat;
 pub(crate) use client::Output;
+pub(crate) use guard::{By, Guard, Lock, TlsFiles};
+pub(crate) use key::NewKey;
+pub(crate) use login::{At, Login, Way, What};
+
 pub(crate) use request::{Arguments, Ask, Given, List, Request};
 pub(crate) use settings::{Hosts, Serve, SsePaths};
 pub(crate) use target::Target;
@@ -31,6 +39,10 @@ pub(crate) enum Parsed {
     Connect(Box<Target>),
     /// Ask a server for something.
     Request(Box<Request>),
+    /// Something about a login.
+    Login(Box<At>),
+    /// Make a key of a server.
+    NewKey(NewKey),
     /// Print this text: help or the version.
     Print(String),
 }
@@ -51,6 +63,10 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Parsed, 
         Command::Read(args) => request(Request::read(args)?),
         Command::Prompt(args) => request(Request::prompt(args)?),
         Command::Ping(args) => request(Request::ping(args)?),
+        Command::Login(args) => Parsed::Login(Box::new(At::login(args)?)),
+        Command::Logout(args) => Parsed::Login(Box::new(At::kept(What::LogOut, args)?)),
+        Command::Whoami(args) => Parsed::Login(Box::new(At::kept(What::Tell, args)?)),
+        Command::Key(args) => Parsed::NewKey(NewKey::check(args)?),
         Command::Completions(args) => Parsed::Print(completions(args.shell)),
     })
 }

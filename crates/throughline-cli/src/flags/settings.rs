@@ -1,8 +1,6 @@
 //! What the command line means, checked.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
 use super::args::{self, Response, Secret, ServeArgs, Then};
+use super::guard::Guard;
+use super::secret;
 use crate::Stop;
 
 /// How to serve.
@@ -33,6 +33,7 @@ pub(crate) struct Serve {
     pub(crate) interrupted: AfterRestart,
     /// `None`: a random key.
     pub(crate) seal: Option<KeyRing>,
+    pub(crate) guard: Guard,
     pub(crate) origins: Vec<String>,
     pub(crate) hosts: Hosts,
     pub(crate) max_sessions: usize,
@@ -101,6 +102,12 @@ impl Serve {
             }
             false => None,
         };
+        let guard = Guard::check(args.guard)?;
+        if args.stdio && guard.lock.is_some() {
+            return Err(Stop::usage(
+                "error: --auth: whoever starts a server over standard input and output is let in, and --stdio serves no HTTP; leave one of the two out.",
+            ));
+        }
         Ok(Self {
             stdio: args.stdio,
             listen: check_listen(args.listen)?,
@@ -123,6 +130,7 @@ impl Serve {
                 Then::Fail => AfterRestart::Fail,
             },
             seal: read_seal_keys(&args.seal_key)?,
+            guard,
             origins: named(args.allow_origin),
             hosts: if hosts.iter().any(|host| host == "*") { Hosts::Any } else { Hosts::Named(hosts) },
             max_sessions: usize::try_from(args.max_sessions).unwrap_or(usize::MAX),
@@ -147,7 +155,7 @@ fn read_seal_keys(secrets: &[Secret]) -> Result<Option<KeyRing>, Stop> {
     let mut ring: Option<KeyRing> = None;
     for Secret(given) in secrets {
         let text = match given.strip_prefix('@') {
-            Some(path) => Cow::Owned(read_secrets(path)?),
+            Some(path) => Cow::Owned(secret::file("--seal-key", path)?),
             None => Cow::Borrowed(given.as_str()),
         };
         for secret in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -162,20 +170,6 @@ fn read_seal_keys(secrets: &[Secret]) -> Result<Option<KeyRing>, Stop> {
         }
     }
     Ok(ring)
-}
-
-fn read_secrets(path: &str) -> Result<String, Stop> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_SECRETS + 1).read_to_string(&mut text));
-    match read {
-        Ok(bytes) if bytes as u64 > MOST_SECRETS => {
-            Err(wrong("--seal-key", path, "is too large for a file with secrets; give the right one"))
-        }
-        Ok(_) => Ok(text),
-        Err(error) => {
-            Err(wrong("--seal-key", path, &format!("cannot be read ({error}); give a file with a secret")))
-        }
-    }
 }
 
 /// `host:port`. Whether the host is one is the resolver's to say.
@@ -225,9 +219,6 @@ fn check_sse(endpoint: &str, stream: String, message: String) -> Result<SsePaths
 fn wrong(flag: &str, value: &str, why: &str) -> Stop {
     Stop::usage(format!("error: {flag}: \"{value}\" {why}."))
 }
-
-/// Bytes of a file with secrets: a few dozen lines, and whoever names another file by mistake learns of it.
-const MOST_SECRETS: u64 = 4096;
 
 const GRACE: Duration = Duration::from_secs(10);
 /// Clients kill a server that has not ended two seconds after its input did.

@@ -3,14 +3,17 @@
 use std::fs;
 use std::path::Path;
 
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
+use throughline::auth::OAuth;
 use throughline::revision::Revision;
 use throughline::{Client, Connect, ServerCommand, TransportChoice};
 use tracing_subscriber::EnvFilter;
 
 use super::LogFormat;
 use super::args::{ConnectArgs, Secret, Transport, WayArgs};
-use crate::Stop;
+use super::login::{Who, check_log, read_roots};
+use crate::{Stop, login};
 
 /// A server, and how it is reached.
 pub(crate) struct Target {
@@ -19,6 +22,9 @@ pub(crate) struct Target {
     transport: TransportChoice,
     revision: Option<Revision>,
     roots: Vec<Vec<u8>>,
+    who: Who,
+    /// The same for all clients of the program.
+    oauth: Option<OAuth>,
     pub(crate) log: EnvFilter,
     pub(crate) log_format: LogFormat,
 }
@@ -33,7 +39,8 @@ impl Target {
     /// An address that cannot be used is told to the host, as the answer to its first request: hosts show that more surely than
     /// what is on standard error.
     pub(super) fn of_address(args: ConnectArgs) -> Result<Self, Stop> {
-        Self::check(Place::Address(args.url), args.way)
+        // Standard input is the host's.
+        Self::check(Place::Address(args.url), args.way, false)
     }
 
     /// The server at the first of the words, or the program. What is left of the words is for the command.
@@ -50,17 +57,7 @@ impl Target {
                     "error: say which server: its address first, or -- and the program to start",
                 ));
             };
-            if !(url.starts_with("http://") || url.starts_with("https://")) {
-                return Err(Stop::usage(format!(
-                    "error: `{url}` is no address; begin with that of the server, such as http://127.0.0.1:8808/mcp, or end with -- and the program to start"
-                )));
-            }
-            let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
-            if authority.is_some_and(|authority| authority.contains('@')) {
-                return Err(Stop::usage(
-                    "error: the address holds a user name or a password, which end up in logs; take them out, and send them with --header 'Authorization: Basic ..'",
-                ));
-            }
+            check_address(&url, ", or end with -- and the program to start")?;
             Place::Address(url)
         } else {
             // Before the runtime reads the environment, so that a name that is not there is said.
@@ -82,10 +79,10 @@ impl Target {
             }
             Place::Program(name, command.on_stderr(crate::terminal::complain_foreign))
         };
-        Ok((Self::check(place, way)?, words.collect()))
+        Ok((Self::check(place, way, true)?, words.collect()))
     }
 
-    fn check(place: Place, way: WayArgs) -> Result<Self, Stop> {
+    fn check(place: Place, way: WayArgs, pastes: bool) -> Result<Self, Stop> {
         let revision = way.revision.as_deref().map(parse_revision).transpose()?;
         let mut headers = Vec::new();
         for given in &way.header {
@@ -101,10 +98,13 @@ impl Target {
                 None => headers.push(parse_header(&given.0)?),
             }
         }
-        let read = |file: &std::path::PathBuf| {
-            fs::read(file).map_err(|error| {
-                Stop::usage(format!("error: --root-cert: {} cannot be read: {error}", file.display()))
-            })
+        let roots = read_roots(&way.root_cert)?;
+        // Who says already who they are does not log in.
+        let says = headers.iter().any(|(name, _)| *name == AUTHORIZATION);
+        let who = if says { Who::Nobody } else { Who::check(way.who)? };
+        let oauth = match (&place, &who) {
+            (Place::Address(_), Who::Login(login)) => Some(login::provider(login, &roots, pastes)?),
+            _ => None,
         };
         Ok(Self {
             place,
@@ -115,9 +115,10 @@ impl Target {
                 Transport::Sse => TransportChoice::Sse,
             },
             revision,
-            roots: way.root_cert.iter().map(read).collect::<Result<_, _>>()?,
-            log: EnvFilter::try_new(&way.log)
-                .map_err(|error| Stop::usage(format!("error: --log: `{}` is no filter: {error}", way.log)))?,
+            roots,
+            who,
+            oauth,
+            log: check_log(&way.log)?,
             log_format: way.log_format,
         })
     }
@@ -153,6 +154,12 @@ impl Target {
         for pem in &self.roots {
             connect = connect.root_certificates(pem);
         }
+        if let (Place::Address(_), Who::Bearer(token)) = (&self.place, &self.who) {
+            connect = connect.bearer(&token.0);
+        }
+        if let Some(oauth) = &self.oauth {
+            connect = connect.authorize(oauth.clone());
+        }
         match self.revision {
             Some(revision) => connect.revision(revision),
             None => connect,
@@ -165,6 +172,22 @@ impl std::fmt::Debug for Target {
         // Not the headers: there are secrets among them.
         f.debug_struct("Target").field("transport", &self.transport).finish_non_exhaustive()
     }
+}
+
+/// Whether this is the address of a server; `or_else`: what may stand there instead.
+pub(super) fn check_address(url: &str, or_else: &str) -> Result<(), Stop> {
+    if !(url.starts_with("http://") || url.starts_with("https://")) {
+        return Err(Stop::usage(format!(
+            "error: `{url}` is no address; begin with that of the server, such as http://127.0.0.1:8808/mcp{or_else}"
+        )));
+    }
+    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(Stop::usage(
+            "error: the address holds a user name or a password, which end up in logs; take them out, and send them with --header 'Authorization: Basic ..'",
+        ));
+    }
+    Ok(())
 }
 
 fn parse_revision(date: &str) -> Result<Revision, Stop> {

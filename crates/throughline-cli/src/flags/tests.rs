@@ -90,7 +90,7 @@ fn secrets_seal_and_are_never_shown() {
     std::fs::write(&file, "\n").expect("a file");
     let error = serve(&["--seal-key", &at_file]).expect_err("none");
     assert!(error.contains("is empty"), "{error}");
-    std::fs::write(&file, "x".repeat(5000)).expect("a file");
+    std::fs::write(&file, "x".repeat(20_000)).expect("a file");
     let error = serve(&["--seal-key", &at_file]).expect_err("too large");
     assert!(error.contains("is too large"), "{error}");
     std::fs::remove_file(&file).expect("it is there");

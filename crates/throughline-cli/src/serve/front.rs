@@ -1,4 +1,9 @@
 //! What is served: the endpoint at its path, HTTP+SSE at its own, how the server is beside it, and nothing elsewhere.
+//!
+//! ```text
+//!   request --+-- /healthz, /readyz -------------------------------> Inside
+//!             +-- all else --> Protected (the lock, where there is one) --> Inside: endpoint, HTTP+SSE, /metrics
+//! ```
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,6 +16,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{Either, Full};
+use throughline::auth::{Authorization, Protected, ProtectedBody};
 use throughline::{HttpSse, ResponseBody, StreamableHttp};
 use tower_service::Service;
 
@@ -27,18 +33,48 @@ const METRICS: &str = "/metrics";
 /// The service. Cheap to clone; every clone is the same.
 #[derive(Clone)]
 pub(super) struct Front {
+    inside: Inside,
+    locked: Option<Protected<Inside>>,
+}
+
+/// What is behind the lock.
+#[derive(Clone)]
+struct Inside {
     endpoint: StreamableHttp,
     path: Arc<str>,
     sse: Option<HttpSse>,
 }
 
 type Reply = Response<Either<ResponseBody, Full<Bytes>>>;
+type LockedReply =
+    Response<Either<ProtectedBody<Either<ResponseBody, Full<Bytes>>>, Either<ResponseBody, Full<Bytes>>>>;
 
 impl Front {
-    pub(super) fn new(endpoint: StreamableHttp, path: String, sse: Option<HttpSse>) -> Self {
-        Self { endpoint, path: path.into(), sse }
+    pub(super) fn new(
+        endpoint: StreamableHttp,
+        path: String,
+        sse: Option<HttpSse>,
+        lock: Option<&Authorization>,
+    ) -> Self {
+        let inside = Inside { endpoint, path: path.into(), sse };
+        let locked = lock.map(|lock| lock.layer(inside.clone()));
+        Self { inside, locked }
     }
 
+    async fn answer<B: Body<Data: Send> + Send + 'static>(self, request: Request<B>) -> LockedReply {
+        // Whoever looks whether the server runs has no key, and learns nothing else.
+        let is_open = matches!(request.uri().path(), HEALTHY | READY);
+        match self.locked {
+            Some(mut locked) if !is_open => match locked.call(request).await {
+                Ok(reply) => reply.map(Either::Left),
+                Err(never) => match never {},
+            },
+            _ => self.inside.answer(request).await.map(Either::Right),
+        }
+    }
+}
+
+impl Inside {
     async fn answer<B: Body<Data: Send> + Send>(self, request: Request<B>) -> Reply {
         let path = request.uri().path();
         if path == &*self.path {
@@ -68,10 +104,25 @@ impl Front {
     }
 }
 
-impl<B: Body<Data: Send> + Send + 'static> Service<Request<B>> for Front {
+impl<B: Body<Data: Send> + Send + 'static> Service<Request<B>> for Inside {
     type Response = Reply;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let inside = self.clone();
+        Box::pin(async move { Ok(inside.answer(request).await) })
+    }
+}
+
+impl<B: Body<Data: Send> + Send + 'static> Service<Request<B>> for Front {
+    type Response = LockedReply;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<LockedReply, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))

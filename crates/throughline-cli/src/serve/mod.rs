@@ -3,7 +3,9 @@
 mod data;
 mod front;
 mod greeting;
+mod lock;
 mod stdio;
+mod tls;
 
 use std::io;
 
@@ -35,39 +37,55 @@ async fn run_here(settings: Serve) -> Result<(), Stop> {
     let store = settings.data.as_deref().map(data::open).transpose()?;
     let endpoint = endpoint(demo.clone(), &settings, store.clone())?;
     let sse = settings.sse.as_ref().map(|paths| http_sse(&endpoint, paths)).transpose()?;
+    let tls = settings.guard.tls.as_ref().map(tls::open).transpose()?;
     let listener =
         TcpListener::bind(&settings.listen).await.map_err(|error| unusable(&settings.listen, &error))?;
     let address = listener.local_addr().map_err(|error| unusable(&settings.listen, &error))?;
+    if let Some(refusal) = greeting::refusal(address, &settings.guard) {
+        return Err(refusal);
+    }
+    let url = greeting::url(address, &settings.guard, &settings.path);
+    let lock = settings
+        .guard
+        .lock
+        .as_ref()
+        .map(|lock| lock::make(lock, &url, settings.sse.is_some()))
+        .transpose()?;
     // Before the greeting: who reads it may send a signal at once.
     let signals = signals()?;
+    let tls = tls.map(|tls| Ok::<_, Stop>((tls, tls::Hangup::listen()?))).transpose()?;
     let grace = settings.shutdown_grace;
 
-    terminal::start_log(settings.log, settings.log_format);
+    terminal::start_log(settings.log.clone(), settings.log_format);
     // Before the greeting too: whoever reads it may come with a session.
     let restored = match &settings.data {
         Some(directory) => data::restore(&endpoint, directory).await?,
         None => String::new(),
     };
-    terminal::print(&greeting::text(address, &settings.path, settings.sse.as_ref(), &restored));
+    terminal::print(&greeting::text(address, &settings, &restored));
     for limitation in endpoint.limitations() {
         tracing::warn!("{limitation}");
     }
     if let Some(warning) = settings.data.as_deref().and_then(data::warning) {
         tracing::warn!("{warning}");
     }
-    if let Some(warning) = greeting::warning(address, &settings.hosts) {
+    for warning in greeting::warnings(address, &settings.guard, &settings.hosts) {
         tracing::warn!("{warning}");
     }
     // Without sessions, and without clients that need none, there is nobody to tell.
     if !(settings.stateless && settings.era == Era::Legacy) {
         tokio::spawn(demo::announce_metrics(demo));
     }
-    let front = Front::new(endpoint.clone(), settings.path, sse);
-    serve(listener, front)
-        .shutdown_on(signals.stop())
-        .draining(endpoint, grace)
-        .await
-        .map_err(|error| Stop::failure(format!("error: serving failed: {error}.")))?;
+    let front = Front::new(endpoint.clone(), settings.path, sse, lock.as_ref());
+    let serving = serve(listener, front).shutdown_on(signals.stop()).draining(endpoint, grace);
+    let served = match tls {
+        Some((tls, hangup)) => {
+            tokio::spawn(tls::renew(tls.clone(), hangup));
+            serving.tls(tls).await
+        }
+        None => serving.await,
+    };
+    served.map_err(|error| Stop::failure(format!("error: serving failed: {error}.")))?;
     if let Some(store) = store {
         store.close().await;
     }
@@ -112,6 +130,11 @@ fn endpoint(
     match &settings.hosts {
         Hosts::Any => builder = builder.any_host(),
         Hosts::Named(hosts) => {
+            if let Some(host) = settings.guard.public_host() {
+                builder = builder
+                    .allow_host(host)
+                    .map_err(|error| Stop::usage(format!("error: --public-url: {error}")))?;
+            }
             for host in hosts {
                 builder = builder
                     .allow_host(host)

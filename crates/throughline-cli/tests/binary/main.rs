@@ -1,5 +1,7 @@
 //! The binary, from outside: each test starts it, speaks to it over HTTP or stdio, and waits for what should happen.
 
+#[cfg(unix)]
+mod auth;
 mod client;
 mod connect;
 #[cfg(unix)]
@@ -8,14 +10,18 @@ mod demo;
 mod hostile;
 mod http;
 mod http_sse;
+mod key;
 mod older;
 mod process;
+#[cfg(unix)]
+mod pty;
 mod reach;
 mod restart;
 mod rounds;
 mod serve;
 mod session;
 mod stdio;
+mod tls;
 mod usage;
 
 use std::future::Future;

@@ -32,6 +32,12 @@ fn from_outside(mut command: Command) -> Command {
             command.env_remove(name);
         }
     }
+    // No test opens a browser, nor reads or writes the logins of whoever runs it.
+    for name in ["BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "WSL_INTEROP"] {
+        command.env_remove(name);
+    }
+    let nowhere = std::env::temp_dir().join("throughline-tests-keep-no-logins");
+    command.env("XDG_DATA_HOME", &nowhere).env("HOME", &nowhere).env("LOCALAPPDATA", &nowhere);
     command
 }
 
@@ -70,7 +76,8 @@ pub(super) async fn start(mut command: Command) -> Served {
         greeting += &line.expect("it greets before it stops");
         greeting.push('\n');
     }
-    let (_, rest) = greeting.split_once("http://").expect("the greeting has an address");
+    let (_, health) = greeting.split_once("Health: ").expect("the greeting has an address");
+    let (_, rest) = health.split_once("://").expect("it is a URL");
     let (address, _) = rest.split_once('/').expect("the address has a path");
     let address = address.parse().expect("it is an address");
     Served { child, address, greeting, log, logged: String::new() }
@@ -109,9 +116,15 @@ impl Served {
     /// Sends it the signal to end.
     #[cfg(unix)]
     pub(super) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    #[cfg(unix)]
+    pub(super) fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.id().expect("it runs").cast_signed();
         let id = rustix::process::Pid::from_raw(id).expect("no process has the id 0");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is ours");
+        rustix::process::kill_process(id, signal).expect("it is ours");
     }
 
     /// Kills it as `kill -9` does, and waits until it is gone.

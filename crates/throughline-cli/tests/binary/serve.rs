@@ -128,10 +128,15 @@ async fn hosts_and_origins_are_those_that_are_named() {
 }
 
 #[tokio::test]
-async fn an_open_server_is_warned_about() {
-    let mut server = start(binary(&["serve", "--listen", "0.0.0.0:0"])).await;
-    let warning = server.logs("no authentication yet").await;
-    assert!(warning.contains("WARN") && warning.contains("--allow-host"), "{warning}");
+async fn a_server_without_a_lock_stays_on_this_machine() {
+    let (code, out, error) = run(binary(&["serve", "--listen", "0.0.0.0:0"])).await;
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(error.contains("nothing asks them who they are") && error.contains("--insecure-open"), "{error}");
+
+    let mut server = start(binary(&["serve", "--listen", "0.0.0.0:0", "--insecure-open"])).await;
+    let warning = server.logs("may do everything").await;
+    assert!(warning.contains("WARN --insecure-open"), "{warning}");
+    server.logs("--allow-host").await;
 }
 
 #[tokio::test]

@@ -57,6 +57,16 @@ async fn a_wrong_line_ends_with_2_and_says_why() {
         (&["serve", "--sse", "--sse-path", "//a"], "error: --sse-path: \"//a\" is not a path."),
         (&["serve", "--sse", "--sse-message-path", "/readyz"], "is where the server says how it is"),
         (&["serve", "--data", "/dev/null/d"], "error: --data: the directory /dev/null/d cannot be made"),
+        (
+            &["serve", "--stdio", "--auth", "key", "--auth-key-file", "keys"],
+            "error: --auth: whoever starts a server over standard input and output is let in",
+        ),
+        (&["serve", "--tls-cert", "c.pem"], "error: --tls-cert: give the key of the certificate too"),
+        (&["serve", "--tls-key", "k.pem"], "error: --tls-key: give its certificate too"),
+        (
+            &["serve", "--tls-cert", "/nowhere", "--tls-key", "/nowhere"],
+            "error: --tls-cert, --tls-key: /nowhere cannot be read",
+        ),
         (&["connect"], "<URL>"),
         (&["connect", "http://a", "--header", "secret value"], "what was given has no colon; give a name"),
         (

@@ -105,13 +105,14 @@ async fn errors_say_what_to_do() {
 
 /// Exit code 5: the server does not let this client in.
 #[tokio::test]
-async fn who_is_not_let_in_is_told_about_headers() {
+async fn who_is_not_let_in_is_told_what_to_give() {
     let here = Here::with(&[]).await;
     // A page of another origin.
     let (code, out, error) =
         here.run(&["call", "--header", "Origin: https://evil.example", "URL", "echo", "text=a"]).await;
     assert_eq!((code, out.as_str()), (5, ""), "{error}");
-    assert!(error.contains("403") && error.contains("--header"), "{error}");
+    assert!(error.contains("403") && error.contains("allow the origin; give a token"), "{error}");
+    assert!(error.contains("--bearer") && error.contains("--header"), "{error}");
 }
 
 #[tokio::test]

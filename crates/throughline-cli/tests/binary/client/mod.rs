@@ -5,8 +5,6 @@ mod help;
 mod list;
 mod ping;
 #[cfg(unix)]
-mod pty;
-#[cfg(unix)]
 mod terminal;
 
 use super::process::{Served, binary, run, serve};

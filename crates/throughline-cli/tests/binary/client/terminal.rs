@@ -5,8 +5,8 @@ use http_body_util::BodyExt;
 
 use super::super::http::Connection;
 use super::super::process::binary;
+use super::super::pty::at_terminal;
 use super::super::within;
-use super::pty::at_terminal;
 use super::{Here, shown};
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod bytes;
 mod ends;
+#[cfg(unix)]
+mod login;
 mod lost;
 mod modern;
 mod relay;
@@ -12,7 +14,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::process::binary;
 use super::within;
@@ -28,8 +30,11 @@ struct Host {
 
 impl Host {
     fn start(url: &str, arguments: &[&str]) -> Self {
-        let mut command = binary(&["connect", url]);
-        let mut child = command.args(arguments).stdin(Stdio::piped()).spawn().expect("it starts");
+        Self::of(binary(&[&["connect", url], arguments].concat()))
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("it starts");
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         Self { child, input, output, seen: Vec::new() }
@@ -111,6 +116,20 @@ impl Host {
     async fn next(&mut self) -> Value {
         let line = self.line().await.expect("a message before the end");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
+    /// Waits for a line on standard error with this in it.
+    #[cfg(unix)]
+    async fn stderr_line_with(&mut self, part: &str) -> String {
+        let stderr = self.child.stderr.as_mut().expect("it is piped");
+        let mut lines = BufReader::new(stderr).lines();
+        loop {
+            let line = within(part, lines.next_line()).await.expect("it writes UTF-8");
+            let line = line.unwrap_or_else(|| panic!("standard error ended without `{part}`"));
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 
     /// The progress that came, with this token.

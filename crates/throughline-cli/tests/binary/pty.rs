@@ -11,7 +11,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::super::within;
+use super::within;
 
 /// A program that runs with standard input and standard error at a terminal of 80 columns; its standard output is a pipe.
 pub(super) struct AtTerminal {

@@ -146,6 +146,13 @@ pub(crate) struct Options {
     pub(crate) transport: Option<Transport>,
 }
 
+/// Installs and builds what a run of all clients needs.
+pub(crate) fn prepare(root: &Path) -> Result<()> {
+    Node::ready(root)?.with_clients(root)?;
+    python::ready(root)?;
+    server::build(root, "throughline-cli", "throughline").map(drop)
+}
+
 /// Runs the clients. The server, and whatever a client started, ends with its part of the run.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     let transports = options.transport.as_ref().map_or(TRANSPORTS, std::slice::from_ref);

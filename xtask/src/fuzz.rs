@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::pool::side_by_side;
 use crate::sh::{self, Result};
 
 /// What to run, and for how long.
@@ -58,10 +59,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         return Err(format!("there is no fuzz target `{wanted}`; there are {}", targets.join(", ")));
     }
     let built = build(&folder)?;
-    for target in targets.iter().filter(|name| options.target.as_ref().is_none_or(|wanted| wanted == *name)) {
-        one(&folder, &built.join(target), target, options)?;
-    }
-    Ok(())
+    let chosen = targets.iter().filter(|name| options.target.as_ref().is_none_or(|wanted| wanted == *name));
+    side_by_side(AT_ONCE, chosen, |target| one(&folder, &built.join(target), target, options)).map(drop)
 }
 
 /// One program for each file of `targets/`.
@@ -133,6 +132,9 @@ fn one(folder: &Path, program: &Path, target: &str, options: &Options) -> Result
 }
 
 const FOLDER: &str = "fuzz";
+
+/// Targets that run at the same moment, one a processor, for a machine with two.
+const AT_ONCE: usize = 2;
 
 /// Counters and comparisons for libFuzzer, as rustc passes them to LLVM
 /// (<https://clang.llvm.org/docs/SanitizerCoverage.html>).

@@ -7,8 +7,10 @@ mod clients;
 mod conformance;
 mod fuzz;
 mod layout;
+mod logins;
 mod node;
 mod peers;
+mod pool;
 mod purity;
 mod python;
 mod schemas;
@@ -42,8 +44,9 @@ tasks:
                              --only: the client of this name
   peers [--only NAME] [--mode auto|legacy|modern] [--transport http|stateless|sse|stdio]
                              our peer-client against servers of others (npm server-everything, two lines
-                             of the TypeScript SDK, the Python SDK) over each transport and in each mode.
-                             --only: the server of this name
+                             of the TypeScript SDK, the Python SDK) over each transport and in each mode; and logins
+                             at an authorization server of others (npm oidc-provider).
+                             --only: the server of this name; `authorization` for the logins
   browser                    the example `dashboard` in a headless Chromium: a page of another
                              origin sees a metric change
   bench [ARGS]               the load lab, in release mode; ARGS are its own (try --help), e.g. `bench gates`,

@@ -2,15 +2,15 @@
 
 use crate::checks::{self, Outcome, Program};
 use crate::clients::Mode;
+use crate::logins;
 use crate::node::Node;
+use crate::pool::side_by_side;
 use crate::python;
 use crate::server::{self, Server};
 use crate::sh::Result;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
-use std::sync::Mutex;
-use std::thread::ScopedJoinHandle;
 
 /// The servers, and how many checks our client makes against each, by transport and mode. With fewer, some were left out,
 /// and the run fails.
@@ -53,6 +53,9 @@ static PEERS: [Peer; 4] = [
         ],
     },
 ];
+
+/// What everybody wrote.
+const OUT: &str = "target/xtask/peers";
 
 /// Runs at the same moment: a server and our client each, for a machine with two processors.
 const AT_ONCE: usize = 2;
@@ -126,31 +129,44 @@ struct Cell {
     checks: usize,
 }
 
+/// Installs and builds what a run of all servers needs.
+pub(crate) fn prepare(root: &Path) -> Result<()> {
+    Node::ready(root)?.with_peers(root)?;
+    python::ready(root)?;
+    Node::ready(root)?.with_clients(root)?;
+    server::build(root, "throughline-conformance", "peer-client")?;
+    server::build(root, "throughline-conformance", "login-peer").map(drop)
+}
+
 /// Runs our client against the servers, some runs at the same moment. Every run has a server of its own, which ends with it.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
-    let chosen = choose(options)?;
+    let with_logins = options.only.as_deref().is_none_or(|only| only == logins::NAME)
+        && options.transport.is_none_or(|only| only == Transport::Http);
+    let chosen = if options.only.as_deref() == Some(logins::NAME) { Vec::new() } else { choose(options)? };
     let with_python = chosen.iter().any(|cell| cell.peer.program.is_python());
     let place = Place {
         node: Node::ready(root)?.with_peers(root)?,
         python: with_python.then(|| python::ready(root)).transpose()?,
         driver: server::build(root, "throughline-conformance", "peer-client")?,
         folder: root.join("conformance/peers"),
-        out: root.join("target/xtask/peers"),
+        out: root.join(OUT),
     };
-    let left = Mutex::new(chosen.into_iter());
-    let outcomes = std::thread::scope(|scope| {
-        let work = || {
-            let next = || left.lock().ok()?.next();
-            std::iter::from_fn(next).map(|cell| place.run(cell)).collect::<Result<Vec<_>>>()
+    let mut outcomes = side_by_side(AT_ONCE, chosen, |cell| place.run(cell))?;
+    if with_logins {
+        let place = logins::Place {
+            server: place.node,
+            clients: Node::ready(root)?.with_clients(root)?,
+            python: python::ready(root)?,
+            ours: server::build(root, "throughline-conformance", "login-peer")?,
+            root: root.to_owned(),
+            out: place.out.clone(),
         };
-        let workers = [(); AT_ONCE].map(|()| scope.spawn(work));
-        let wait = |run: ScopedJoinHandle<'_, _>| run.join().map_err(|_| "a server's thread panicked")?;
-        workers.into_iter().map(wait).collect::<Result<Vec<Vec<Outcome>>>>()
-    })?;
+        outcomes.extend(logins::run(&place, options.mode)?);
+    }
     let mut total = Outcome::default();
-    outcomes.into_iter().flatten().for_each(|outcome| total.add(outcome));
+    outcomes.into_iter().for_each(|outcome| total.add(outcome));
     let Outcome { passed, failures } = total;
-    println!("what our client and each server wrote is in {}", place.out.display());
+    println!("what our client and each server wrote is in {}", root.join(OUT).display());
     println!("\npeers: {passed} checks passed, {} failed\n", failures.len());
     match failures.as_slice() {
         [] => Ok(()),
@@ -164,7 +180,7 @@ fn choose(options: &Options) -> Result<Vec<Cell>> {
     if !PEERS.iter().any(|peer| named(&peer)) {
         let names = PEERS.each_ref().map(|peer| peer.name).join(", ");
         let name = options.only.as_deref().unwrap_or_default();
-        return Err(format!("there is no server `{name}`; there are: {names}"));
+        return Err(format!("there is no server `{name}`; there are: {names}, {}", logins::NAME));
     }
     let cells = |peer: &'static Peer| {
         let all = peer.runs.iter().flat_map(move |&(transport, modes)| {

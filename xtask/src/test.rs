@@ -1,5 +1,6 @@
 //! Everything that continuous integration checks, in order; the first failure stops.
 
+use crate::pool::both;
 use crate::sh::{self, Result};
 use crate::{browser, clients, conformance, fuzz, layout, peers, purity, schemas};
 use std::path::Path;
@@ -75,8 +76,13 @@ pub(crate) fn run(root: &Path, fast: bool) -> Result<()> {
         );
     } else {
         steps.step("conformance", || conformance::run(root, &conformance::Options::default()))?;
-        steps.step("clients", || clients::run(root, &clients::Options::default()))?;
-        steps.step("peers", || peers::run(root, &peers::Options::default()))?;
+        // The servers of others mostly wait, and so leave a processor to the clients.
+        steps.step("clients and peers", || {
+            clients::prepare(root)?;
+            peers::prepare(root)?;
+            let clients = || clients::run(root, &clients::Options::default());
+            both(clients, || peers::run(root, &peers::Options::default()))
+        })?;
         match browser::missing() {
             Some(sentence) => steps.missing(sentence),
             None => steps.step("browser", || browser::run(root))?,

@@ -9,7 +9,10 @@
 #![allow(clippy::print_stderr, reason = "the suite shows what a client writes there")]
 
 mod contract;
+mod logins;
 mod scenarios;
+#[path = "../web.rs"]
+mod web;
 
 use contract::Contract;
 use scenarios::{SCENARIOS, Scenario};

@@ -9,14 +9,48 @@ use throughline::model::{ElicitAction, ElicitResult, InputRequest, ListRootsResu
 use throughline::{Client, Connect, Round, StreamStatus};
 
 use crate::contract::Contract;
+use crate::logins;
 
 /// What a scenario does. The error is a sentence.
 pub(crate) type Scenario = fn(&Contract) -> Outcome<'_>;
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
-type Failure = Box<dyn std::error::Error>;
+pub(crate) type Failure = Box<dyn std::error::Error>;
 
 /// The scenarios that this client knows, by the suite's names.
 pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
+    ("auth/2025-03-26-oauth-endpoint-fallback", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/2025-03-26-oauth-metadata-backcompat", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/authorization-server-migration", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/basic-cimd", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/client-credentials-basic", |contract| Box::pin(logins::client_secret(contract))),
+    ("auth/client-credentials-jwt", |contract| Box::pin(logins::signing_key(contract))),
+    ("auth/dpop", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/dpop-nonce", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/enterprise-managed-authorization", |contract| Box::pin(logins::enterprise_managed(contract))),
+    ("auth/iss-normalized", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/iss-not-advertised", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/iss-supported", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/iss-supported-missing", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/iss-unexpected", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/iss-wrong-issuer", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/metadata-default", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/metadata-issuer-mismatch", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/metadata-var1", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/metadata-var2", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/metadata-var3", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/offline-access-not-supported", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/offline-access-scope", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/pre-registration", |contract| Box::pin(logins::pre_registered(contract))),
+    ("auth/resource-mismatch", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/scope-from-scopes-supported", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/scope-from-www-authenticate", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/scope-omitted-when-undefined", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/scope-retry-limit", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/scope-step-up", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/token-endpoint-auth-basic", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/token-endpoint-auth-none", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/token-endpoint-auth-post", |contract| Box::pin(logins::log_in(contract))),
+    ("auth/wif-jwt-bearer", |contract| Box::pin(logins::workload_identity(contract))),
     ("elicitation-sep1034-client-defaults", |contract| Box::pin(elicitation_defaults(contract))),
     ("http-custom-headers", |contract| Box::pin(custom_headers(contract))),
     ("http-invalid-tool-headers", |contract| Box::pin(invalid_tool_headers(contract))),
@@ -170,7 +204,7 @@ async fn listening(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn end(client: &Client) -> Result<(), Failure> {
+pub(crate) async fn end(client: &Client) -> Result<(), Failure> {
     Ok(client.close().await?)
 }
 

@@ -5,6 +5,7 @@ mod run;
 mod scenario;
 
 use crate::node::Node;
+use crate::pool::side_by_side;
 use crate::server::{self, Server};
 use crate::sh::{self, Result};
 use run::{Run, Target};
@@ -12,11 +13,14 @@ use scenario::{Floors, Scenario};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::ScopedJoinHandle;
 
 /// The revisions whose required scenarios are run, one of each era, each with `conformance/floor-<side>-<revision>.json`.
 /// The server serves both from one process.
 const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
+
+/// An older revision, which the suite requires nothing of. What it tries of it is what its clients did otherwise (its suite
+/// `backcompat`): how they find an authorization server.
+const OLDER_CLIENT: &str = "2025-03-26";
 
 /// How our server answers: always as a stream, of which the suite checks most, and as it does by default. Each is a server
 /// of its own, and they are tried at the same time.
@@ -25,11 +29,6 @@ const RESPONSE_MODES: [ResponseMode; 2] = [
     // Answers of lists are JSON here, and the check of concurrent streams is only made of streams.
     ResponseMode { name: "adaptive", floors: &[("server-sse-multiple-streams", 1)] },
 ];
-
-/// Scenarios that the suite lists and that are not run: a side, the beginning of a name, and why. Their floors wait in
-/// the floor files.
-const LEFT_OUT: [(Side, &str, &str); 1] =
-    [(Side::Client, "auth/", "the client does not authorize itself yet")];
 
 /// A `--response-mode` of our server.
 struct ResponseMode {
@@ -51,6 +50,14 @@ impl Side {
         match self {
             Side::Server => "server",
             Side::Client => "client",
+        }
+    }
+
+    /// The revisions that it is tried at.
+    fn revisions(self) -> Vec<&'static str> {
+        match self {
+            Side::Server => REVISIONS.to_vec(),
+            Side::Client => std::iter::once(OLDER_CLIENT).chain(REVISIONS).collect(),
         }
     }
 }
@@ -78,7 +85,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         (None, Some(_)) => vec![Side::Server],
         (None, None) => vec![Side::Server, Side::Client],
     };
-    let all = sides.iter().flat_map(|&side| REVISIONS.map(|revision| (side, revision)));
+    let all =
+        sides.iter().flat_map(|&side| side.revisions().into_iter().map(move |revision| (side, revision)));
     let parts = all.map(|(side, revision)| suite.part(side, revision)).collect::<Result<Vec<_>>>()?;
     let parts = choose(parts, options.only.as_deref())?;
     let (of_server, of_client): (Vec<_>, Vec<_>) =
@@ -162,8 +170,12 @@ impl Suite<'_> {
         };
         let floors = scenario::parse_floors(&read(&format!("floor-{}-{revision}.json", side.name()))?)?;
         let known = scenario::parse_known(&read("known-failures.txt")?, side.name(), revision)?;
-        let listing = sh::capture(self.node.suite().args(["list", "--requirements", revision]))?;
-        let listed = scenario::parse_listing(&listing, side.name());
+        let list = |what: &[&str]| sh::capture(self.node.suite().arg("list").args(what));
+        let listed = if revision == OLDER_CLIENT {
+            scenario::parse_tagged(&list(&["--client", "--spec-version", revision])?)
+        } else {
+            scenario::parse_listing(&list(&["--requirements", revision])?, side.name())
+        };
         for name in floors.keys().chain(&known) {
             if !listed.iter().any(|scenario| scenario.name == *name) {
                 return Err(format!(
@@ -171,24 +183,15 @@ impl Suite<'_> {
                 ));
             }
         }
-        Ok(Part { side, revision, floors, known, chosen: leave_out(side, revision, listed) })
+        Ok(Part { side, revision, floors, known, chosen: listed })
     }
 
     /// Runs the scenarios of a server against ours, in every response mode.
     fn run_server(&self, parts: &[Part]) -> Result<Total> {
         let program = server::build(self.root, "throughline-conformance", "conformance-server")?;
-        std::thread::scope(|scope| {
-            let run = |mode| {
-                let program = &program;
-                scope.spawn(move || self.run_mode(program, parts, mode))
-            };
-            // Both run before the first is waited for.
-            let runs = RESPONSE_MODES.each_ref().map(run);
-            let wait =
-                |run: ScopedJoinHandle<'_, _>| run.join().map_err(|_| "a scenario's thread panicked")?;
-            let totals = runs.into_iter().map(wait).collect::<Result<Vec<Total>>>()?;
-            Ok(totals.into_iter().fold(Total::default(), Total::add))
-        })
+        let run = |mode| self.run_mode(&program, parts, mode);
+        let totals = side_by_side(RESPONSE_MODES.len(), &RESPONSE_MODES, run)?;
+        Ok(totals.into_iter().fold(Total::default(), Total::add))
     }
 
     /// Runs the scenarios of a server against one of its own.
@@ -220,19 +223,6 @@ impl Suite<'_> {
         }
         Ok(total)
     }
-}
-
-/// Takes out what is left out, and says so.
-fn leave_out(side: Side, revision: &str, mut listed: Vec<Scenario>) -> Vec<Scenario> {
-    for (_, beginning, why) in LEFT_OUT.iter().filter(|(of, ..)| *of == side) {
-        let before = listed.len();
-        listed.retain(|scenario| !scenario.name.starts_with(beginning));
-        let out = before - listed.len();
-        if out > 0 {
-            println!("{} {revision}: {out} scenarios `{beginning}..` are left out: {why}", side.name());
-        }
-    }
-    listed
 }
 
 /// Keeps the scenarios that `--only` names, and the revisions that have some; without it all.
@@ -298,24 +288,13 @@ mod tests {
 
     #[test]
     fn every_revision_has_its_floors() {
-        for (side, revision) in
-            [Side::Server, Side::Client].iter().flat_map(|side| REVISIONS.map(|r| (side, r)))
-        {
+        let all =
+            [Side::Server, Side::Client].map(|side| side.revisions().into_iter().map(move |of| (side, of)));
+        for (side, revision) in all.into_iter().flatten() {
             let file = sh::root().join(format!("conformance/floor-{}-{revision}.json", side.name()));
             let floors = scenario::parse_floors(&fs::read_to_string(file).unwrap()).unwrap();
             assert!(!floors.is_empty() && floors.values().all(|&floor| floor > 0));
         }
-    }
-
-    #[test]
-    fn authorization_is_left_out_of_the_clients_scenarios() {
-        let listed = || {
-            let scenario = |name: &str| Scenario { name: name.into(), scored: true };
-            vec![scenario("tools_call"), scenario("auth/basic-cimd"), scenario("no-auth/x")]
-        };
-        let names = |side| leave_out(side, "r1", listed()).into_iter().map(|s| s.name).collect::<Vec<_>>();
-        assert_eq!(names(Side::Client), ["tools_call", "no-auth/x"]);
-        assert_eq!(names(Side::Server).len(), 3);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::scenario::{self, Checks, Floors, Scenario, Verdict};
 use super::{Part, Total};
 use crate::node::Node;
+use crate::pool::side_by_side;
 use crate::sh::{self, Group, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,12 @@ const SCENARIO_LIMIT: Duration = Duration::from_secs(60);
 /// Ends a client of ours before the suite would, which waits for ever for one that has forked: as a TERM after 27 s, and a
 /// KILL a second later.
 const CLIENT_LIMIT: &str = "timeout -k 1 27";
+
+/// Scenarios of a client that run at the same moment, for a machine with two processors. Each has a server of its own.
+const CLIENTS_AT_ONCE: usize = 2;
+
+/// It wants a client back after half a second, and warns when that comes a fifth of a second late.
+const WATCHES_THE_CLOCK: &str = "sse-retry";
 
 /// What the scenarios are run against.
 pub(super) enum Target {
@@ -65,29 +72,43 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Runs the scenarios one after the other: some change a server's lists, and some watch the clock.
+    /// Runs the scenarios: those of a server one after the other, since some change its lists; those of a client some at
+    /// the same moment, but for the one that watches the clock.
     pub(super) fn run(&self) -> Result<Total> {
         let Run { part, place, out, .. } = self;
-        let mut total = Total::default();
         let [side, _, target] = self.target.arguments();
         println!("{place}: {} {side} scenarios with {target}", part.chosen.len());
         // An old result must not stand in for one that was not written.
         if let Err(e) = fs::remove_dir_all(out).or_else(|e| if out.exists() { Err(e) } else { Ok(()) }) {
             return Err(format!("{} cannot be emptied: {e}", out.display()));
         }
-        for scenario in &part.chosen {
-            let started = sh::now();
-            let (exit, checks) = self.run_scenario(&scenario.name)?;
-            let verdict = scenario::judge(scenario, &self.floors, exit, &checks);
-            let known = part.known.contains(&scenario.name);
-            let seconds = sh::seconds_since(started);
-            print_scenario(place, scenario, &verdict, known, &checks, seconds);
-            match (verdict, known) {
-                (Verdict::Passed, false) => total.passed += 1,
-                (Verdict::Passed, true) | (Verdict::Failed(_), false) => total.failed += 1,
-                (Verdict::Failed(_) | Verdict::Informational(_), true) => total.known += 1,
-                (Verdict::Informational(_), false) => total.informational += 1,
-            }
+        let (alone, others): (Vec<_>, Vec<_>) =
+            part.chosen.iter().partition(|scenario| scenario.name == WATCHES_THE_CLOCK);
+        let total = self.run_some(alone, 1)?;
+        let at_once = if matches!(self.target, Target::Client(_)) { CLIENTS_AT_ONCE } else { 1 };
+        Ok(total.add(self.run_some(others, at_once)?))
+    }
+
+    /// Runs scenarios, so many at the same moment.
+    fn run_some(&self, scenarios: Vec<&Scenario>, at_once: usize) -> Result<Total> {
+        let totals = side_by_side(at_once, scenarios, |scenario| self.run_one(scenario))?;
+        Ok(totals.into_iter().fold(Total::default(), Total::add))
+    }
+
+    /// Runs one scenario, prints how it ended, and counts it.
+    fn run_one(&self, scenario: &Scenario) -> Result<Total> {
+        let started = sh::now();
+        let (exit, checks) = self.run_scenario(&scenario.name)?;
+        let verdict = scenario::judge(scenario, &self.floors, exit, &checks);
+        let known = self.part.known.contains(&scenario.name);
+        let seconds = sh::seconds_since(started);
+        print_scenario(&self.place, scenario, &verdict, known, &checks, seconds);
+        let mut total = Total::default();
+        match (verdict, known) {
+            (Verdict::Passed, false) => total.passed += 1,
+            (Verdict::Passed, true) | (Verdict::Failed(_), false) => total.failed += 1,
+            (Verdict::Failed(_) | Verdict::Informational(_), true) => total.known += 1,
+            (Verdict::Informational(_), false) => total.informational += 1,
         }
         Ok(total)
     }
@@ -114,11 +135,22 @@ impl Run<'_> {
     }
 }
 
-/// The `checks.json` of a scenario: the suite puts it into a folder that it names by the time.
+/// The `checks.json` of a scenario: the suite puts it into a folder that it names by scenario and time, and a name with a slash
+/// is two folders.
 fn check_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let list = fs::read_dir(folder).map_err(|e| format!("{} cannot be read: {e}", folder.display()))?;
-    let files = list.flatten().map(|entry| entry.path().join("checks.json"));
-    Ok(files.filter(|file| file.is_file()).collect())
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let list = fs::read_dir(&folder).map_err(|e| format!("{} cannot be read: {e}", folder.display()))?;
+        for path in list.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name == "checks.json") {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Prints how a scenario ended. `place`: the server and the revision.

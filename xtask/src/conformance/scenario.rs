@@ -48,6 +48,13 @@ pub(crate) fn parse_listing(listing: &str, side: &str) -> Vec<Scenario> {
     found
 }
 
+/// The scenarios in the output of the suite's `list --client --spec-version REVISION`, where each is followed by the revisions
+/// that it is of. All are demanded.
+pub(crate) fn parse_tagged(listing: &str) -> Vec<Scenario> {
+    let items = listing.lines().filter_map(|line| line.strip_prefix("  - ")?.split_once(" ["));
+    items.map(|(name, _)| Scenario { name: name.to_owned(), scored: true }).collect()
+}
+
 /// The checks of one run, counted.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Checks {
@@ -196,6 +203,13 @@ mod tests {
         let named = |name: &str, scored| Scenario { name: name.into(), scored };
         assert_eq!(parse_listing(listing, "server"), [named("ping", true), named("polling", false)]);
         assert_eq!(parse_listing(listing, "client"), [named("auth/a", true), named("auth/b", false)]);
+    }
+
+    #[test]
+    fn a_listing_of_one_revision_is_read() {
+        let listing = "Client scenarios (test against a client):\n  - auth/a [r1]\n  - b [r1,r2]\n";
+        let named = |name: &str| Scenario { name: name.into(), scored: true };
+        assert_eq!(parse_tagged(listing), [named("auth/a"), named("b")]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::scenario::{Task, Work};
 use crate::target::Target;
 
 /// What is counted, each over one connection, in the order of the tables.
-const COUNTED: [&str; 16] = [
+const COUNTED: [&str; 18] = [
     "json",
     "sse",
     "json-later",
@@ -34,6 +34,8 @@ const COUNTED: [&str; 16] = [
     "list-100",
     "among-100",
     "large",
+    "verified",
+    "modern-verified",
 ];
 
 /// The works of these names, or all that can be counted.

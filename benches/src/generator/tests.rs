@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::scenario::MAX_CONNECTIONS;
-use crate::target::Settings;
 use crate::target::serve::{BuiltIn, serve};
+use crate::target::{Key, Settings};
 
 #[test]
 fn what_is_kept_on_the_disk_comes_back() {
@@ -12,12 +12,39 @@ fn what_is_kept_on_the_disk_comes_back() {
     }
 }
 
+#[test]
+fn a_token_opens_the_lock_and_without_it_nobody_comes_in() {
+    for target in [Key::Es256, Key::Rs256].map(BuiltIn::UsLocked) {
+        for work in ["verified", "modern-verified"] {
+            does(target, work.parse().unwrap());
+        }
+    }
+    let work = "modern-verified".parse().unwrap();
+    let locked = BuiltIn::UsLocked(Key::Es256);
+    let refused = load_with_token(locked, None, work, work, None).unwrap_err().to_string();
+    assert!(refused.contains("401 Unauthorized"), "{refused}");
+}
+
 /// Loads a target that serves `served` and expects the answers of `expected`.
 fn load_target(target: BuiltIn, served: Work, expected: Work, rate: Option<f64>) -> Result<Measured> {
+    load_with_token(target, target.token(), served, expected, rate)
+}
+
+fn load_with_token(
+    target: BuiltIn,
+    token: Option<&str>,
+    served: Work,
+    expected: Work,
+    rate: Option<f64>,
+) -> Result<Measured> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
+        let mut address = format!("http://{}/mcp", listener.local_addr().unwrap());
+        if let Some(token) = token {
+            address += &format!(" {token}");
+        }
+        let address = address.parse().unwrap();
         tokio::spawn(serve(target, listener, Settings::of(served), Some(|| 4_096)));
         let options = Options {
             address,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpSocket;
@@ -17,17 +17,22 @@ use crate::Result;
 use crate::echo::MAX_BODY;
 use crate::scenario::{EVENT_STREAM, JSON};
 
-/// Where a target listens.
+/// Where a target listens, and the token that its requests carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) socket: SocketAddr,
     path: Uri,
+    token: Option<String>,
 }
 
 impl FromStr for Endpoint {
     type Err = String;
 
-    fn from_str(address: &str) -> Result<Self, String> {
+    fn from_str(said: &str) -> Result<Self, String> {
+        let (address, token) = match said.split_once(' ') {
+            Some((address, token)) => (address, Some(token.to_owned())),
+            None => (said, None),
+        };
         let fault = || format!("{address} is not of the form http://127.0.0.1:PORT/PATH");
         let uri: Uri = address.parse().map_err(|_| fault())?;
         let socket: SocketAddr = uri.authority().and_then(|at| at.as_str().parse().ok()).ok_or_else(fault)?;
@@ -38,13 +43,14 @@ impl FromStr for Endpoint {
             return Err(format!("{socket} is not a loopback address; the lab loads only its own targets"));
         }
         let path = uri.path().parse().map_err(|_| fault())?;
-        Ok(Self { socket, path })
+        Ok(Self { socket, path, token })
     }
 }
 
 impl std::fmt::Display for Endpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.socket, self.path)
+        write!(f, "http://{}{}", self.socket, self.path)?;
+        self.token.iter().try_for_each(|token| write!(f, " {token}"))
     }
 }
 
@@ -87,6 +93,9 @@ impl Wire {
         headers.insert(HOST, HeaderValue::try_from(endpoint.socket.to_string())?);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        if let Some(token) = &endpoint.token {
+            headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}"))?);
+        }
         Ok(Self { http, headers, path: endpoint.path.clone() })
     }
 
@@ -201,6 +210,9 @@ mod tests {
     fn only_loopback_addresses_are_endpoints() {
         let endpoint: Endpoint = "http://127.0.0.1:8001/mcp".parse().unwrap();
         assert_eq!(endpoint.to_string(), "http://127.0.0.1:8001/mcp");
+        let locked: Endpoint = "http://127.0.0.1:8001/mcp a.b.c".parse().unwrap();
+        assert_eq!(locked.to_string(), "http://127.0.0.1:8001/mcp a.b.c");
+        assert_ne!(locked, endpoint);
         for other in
             ["http://10.0.0.1:80/mcp", "https://127.0.0.1:80/mcp", "127.0.0.1:80", "http://localhost/"]
         {

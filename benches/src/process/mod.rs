@@ -90,7 +90,7 @@ impl RunningTarget {
         thread::spawn(move || {
             let mut line = String::new();
             // The lab is gone when nobody receives.
-            let _ = send.send(BufReader::new(out.take(128)).read_line(&mut line).map(|_| line));
+            let _ = send.send(BufReader::new(out.take(OUTPUT)).read_line(&mut line).map(|_| line));
         });
         let line = match said.recv_timeout(START) {
             Ok(line) => line?,

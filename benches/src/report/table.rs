@@ -74,9 +74,12 @@ impl Columns {
             Group::Rate => Self::Rate,
             Group::Memory => Self::Memory,
             Group::Neighbours => Self::Neighbours,
-            Group::Session | Group::Stateless | Group::Modern | Group::Streams | Group::Sizes => {
-                Self::Throughput
-            }
+            Group::Session
+            | Group::Stateless
+            | Group::Modern
+            | Group::Streams
+            | Group::Sizes
+            | Group::Verified => Self::Throughput,
         }
     }
 

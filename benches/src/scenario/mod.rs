@@ -33,6 +33,7 @@ pub(crate) enum Group {
     Rate,
     Streams,
     Sizes,
+    Verified,
     Memory,
     Neighbours,
 }
@@ -89,6 +90,9 @@ pub(crate) fn all(sessions: usize) -> Vec<Scenario> {
         closed(Group::Sizes, Work::session(Task::List), 32),
         closed(Group::Sizes, Work::session(Task::Among), 32),
         closed(Group::Sizes, Work::session(Task::Large), 32),
+        closed(Group::Verified, Work::session(Task::Verified), 1),
+        closed(Group::Verified, Work::session(Task::Verified), 32),
+        closed(Group::Verified, Work::modern(Task::Verified), 32),
         closed(Group::Memory, Work::session(Task::Idle), sessions),
         closed(Group::Memory, Work::session(Task::IdleStreams), sessions),
         closed(Group::Neighbours, Work::session(Task::Canary), STALLED),
@@ -104,13 +108,14 @@ const STALLED: usize = 64;
 
 impl Group {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Session,
         Self::Stateless,
         Self::Modern,
         Self::Rate,
         Self::Streams,
         Self::Sizes,
+        Self::Verified,
         Self::Memory,
         Self::Neighbours,
     ];
@@ -124,6 +129,7 @@ impl Group {
             Self::Rate => "How late are answers at a given rate?",
             Self::Streams => "How fast are long streams?",
             Self::Sizes => "What do short sessions, many tools and large arguments cost?",
+            Self::Verified => "What does it cost to verify who sends a call?",
             Self::Memory => "What does an idle session hold?",
             Self::Neighbours => "Does a slow reader slow down its neighbours?",
         }

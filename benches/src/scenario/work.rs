@@ -33,6 +33,8 @@ pub(crate) enum Task {
     Replay,
     /// A session that is opened, used once and deleted
     Churn,
+    /// A call of a sender whose token is verified, where the target has a lock
+    Verified,
     /// A call whose tool asks the user: two requests, the second with the answer
     Rounds,
     /// A change that is told to every listening stream
@@ -116,7 +118,7 @@ impl Work {
 
     /// A task without a session that is always answered in the same form.
     pub(crate) const fn modern(task: Task) -> Self {
-        let form = if matches!(task, Task::Rounds) { Form::Json } else { Form::Sse };
+        let form = if matches!(task, Task::Rounds | Task::Verified) { Form::Json } else { Form::Sse };
         Self { task, way: Way::Modern, form }
     }
 
@@ -132,11 +134,12 @@ impl Work {
             Task::Progress,
             Task::Replay,
             Task::Churn,
+            Task::Verified,
             Task::Idle,
             Task::IdleStreams,
             Task::Canary,
         ];
-        let modern = [Task::Progress, Task::Rounds, Task::Listen];
+        let modern = [Task::Progress, Task::Verified, Task::Rounds, Task::Listen];
         calls.chain(in_sessions.map(Self::session)).chain(modern.map(Self::modern))
     }
 
@@ -157,7 +160,7 @@ impl Work {
             needs.push(form);
         }
         needs.extend_from_slice(match self.task {
-            Task::Echo | Task::Churn | Task::Idle => &[],
+            Task::Echo | Task::Churn | Task::Verified | Task::Idle => &[],
             Task::EchoLater => &[Ability::Later],
             Task::Large => &[Ability::Large],
             Task::List | Task::Among => &[Ability::Tools],
@@ -257,6 +260,7 @@ impl fmt::Display for Work {
             Task::Progress => "progress",
             Task::Replay => "replay",
             Task::Churn => "churn",
+            Task::Verified => "verified",
             Task::Rounds => "rounds",
             Task::Listen => "listen",
             Task::Idle => "idle",

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
-use super::{Settings, durable, floor, us};
+use super::{Key, Settings, durable, floor, locked, us};
 use crate::echo::PATH;
 use crate::scenario::Form;
 use crate::{LiveHeap, Result};
@@ -39,6 +39,8 @@ enum Name {
     Floor8k,
     Us,
     UsDurable,
+    UsEs256,
+    UsRs256,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,6 +55,7 @@ pub(crate) enum BuiltIn {
     Floor { coalesces: bool },
     Us,
     UsDurable,
+    UsLocked(Key),
 }
 
 impl BuiltIn {
@@ -63,6 +66,16 @@ impl BuiltIn {
             Self::Floor { coalesces: true } => "floor-8k",
             Self::Us => "us",
             Self::UsDurable => "us-durable",
+            Self::UsLocked(Key::Es256) => "us-es256",
+            Self::UsLocked(Key::Rs256) => "us-rs256",
+        }
+    }
+
+    /// The token without which it answers nothing.
+    pub(crate) fn token(self) -> Option<&'static str> {
+        match self {
+            Self::UsLocked(key) => Some(key.token()),
+            Self::Floor { .. } | Self::Us | Self::UsDurable => None,
         }
     }
 }
@@ -83,6 +96,8 @@ pub(crate) fn run(options: &Options, heap: Option<LiveHeap>) -> Result<()> {
         Name::Floor8k => BuiltIn::Floor { coalesces: true },
         Name::Us => BuiltIn::Us,
         Name::UsDurable => BuiltIn::UsDurable,
+        Name::UsEs256 => BuiltIn::UsLocked(Key::Es256),
+        Name::UsRs256 => BuiltIn::UsLocked(Key::Rs256),
     };
     let settings = Settings {
         answers: match options.answers {
@@ -99,7 +114,11 @@ pub(crate) fn run(options: &Options, heap: Option<LiveHeap>) -> Result<()> {
         let closed = input_closed();
         let serve = serve(which, listener, settings, heap);
         let mut out = std::io::stdout();
-        writeln!(out, "listening http://{address}{PATH}")?;
+        write!(out, "listening http://{address}{PATH}")?;
+        if let Some(token) = which.token() {
+            write!(out, " {token}")?;
+        }
+        writeln!(out)?;
         out.flush()?;
         tokio::select! {
             served = serve => served,
@@ -123,6 +142,7 @@ pub(crate) async fn serve(
         BuiltIn::Floor { coalesces } => floor::serve(listener, settings, coalesces, heap).await,
         BuiltIn::Us => us::serve(listener, settings, heap).await,
         BuiltIn::UsDurable => durable::serve(listener, settings, heap).await,
+        BuiltIn::UsLocked(key) => locked::serve(listener, settings, heap, key).await,
     }
 }
 

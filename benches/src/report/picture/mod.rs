@@ -182,6 +182,8 @@ fn shown(target: &str) -> &str {
     match target {
         "us" => "throughline",
         "us-durable" => "throughline, disk",
+        "us-es256" => "throughline, ES256",
+        "us-rs256" => "throughline, RS256",
         other => other,
     }
 }

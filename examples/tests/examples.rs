@@ -11,6 +11,7 @@ use http::header::{HeaderName, HeaderValue};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use throughline::auth::ApiKey;
 use throughline::model::{LoggingLevel, ReadResourceResult};
 use throughline::testing::{Kit, accept, decline};
 
@@ -151,6 +152,19 @@ async fn custom_extractor() {
     assert_eq!(kit.call("orders", json!({ "at_most": 3 })).text().await, "the 3 newest orders of ACME");
     let nobody = example.kit().await.call("orders", ()).protocol_error().await;
     assert_eq!(nobody.message(), "send the header `X-Customer`");
+}
+
+#[tokio::test]
+async fn protected() {
+    let key = ApiKey::from_random([7; 32]);
+    let address = free_address();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_protected"));
+    command.arg(address.to_string()).env("MCP_KEY_DIGEST", key.digest().to_string());
+    let example = Example::at(address, &mut command).await;
+    let nobody = example.client().await.unwrap_err();
+    assert!(nobody.to_string().contains("401"), "{nobody}");
+    let mut kit = Kit::connect(example.client().bearer(key.expose())).await.patience(PATIENCE);
+    assert_eq!(kit.call("whoami", ()).text().await, "operator, who may files:read");
 }
 
 #[tokio::test]
